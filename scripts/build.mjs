@@ -1,0 +1,246 @@
+#!/usr/bin/env node
+/**
+ * Builds what the package ships, in dist/: the program, the library with its types, the child that loads
+ * PKCS#11 modules, the native addon, and the licences of everything that is bundled.
+ *
+ * Nothing is minified, so that the published files can be read. The same sources, dependencies and build
+ * date give the same bytes; the date is SOURCE_DATE_EPOCH, else that of the last commit.
+ *
+ *     node scripts/build.mjs [--source src] [--out dist]
+ */
+
+import { execFileSync } from 'node:child_process'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { builtinModules } from 'node:module'
+import { basename, dirname, join, relative, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import * as esbuild from 'esbuild'
+
+const root = resolve(import.meta.dirname, '..')
+const packageJson = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const addon = 'pkcs11js/build/Release/pkcs11.node'
+/** What the outputs may import although the package does not bring it: the addon of a user on another
+ * platform, and what https-proxy-agent tries for proxies with Negotiate authentication. */
+const optional = new Set([addon, 'kerberos'])
+
+const { values: options } = parseArgs({
+  options: { source: { type: 'string', default: 'src' }, out: { type: 'string', default: 'dist' } },
+})
+const source = resolve(root, options.source)
+const out = resolve(root, options.out)
+
+// Built beside the target and then renamed, so that a running program never sees half a build.
+mkdirSync(dirname(out), { recursive: true })
+const stage = mkdtempSync(join(dirname(out), `.${basename(out)}-`))
+try {
+  await build(stage)
+  chmodSync(stage, 0o755)
+  rmSync(out, { recursive: true, force: true })
+  renameSync(stage, out)
+} finally {
+  rmSync(stage, { recursive: true, force: true })
+}
+
+/** @param {string} outdir */
+async function build(outdir) {
+  /** @type {esbuild.BuildOptions} */
+  const common = {
+    absWorkingDir: root,
+    outdir,
+    bundle: true,
+    platform: 'node',
+    target: 'node20.19',
+    mainFields: ['module', 'main'],
+    legalComments: 'none', // all licences are in one file
+    metafile: true,
+    logLevel: 'warning',
+    define: {
+      __HOLDFAST_VERSION__: JSON.stringify(packageJson.version),
+      __HOLDFAST_BUILD_DATE__: JSON.stringify(buildDate().toISOString()),
+    },
+  }
+  // The program and the library share chunks; what a command does not need is in a chunk it does not load.
+  const program = await esbuild.build({
+    ...common,
+    entryPoints: { bin: join(source, 'bin.ts'), index: join(source, 'index.ts') },
+    format: 'esm',
+    splitting: true,
+    chunkNames: 'chunks/[name]-[hash]',
+    // CommonJS packages inside an ES module call require() for the modules of Node itself.
+    banner: {
+      js: "import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);",
+    },
+  })
+  // CommonJS: it starts faster, and its start is on the way to every signature.
+  const child = await esbuild.build({
+    ...common,
+    entryPoints: { 'token-child': join(source, 'token-child.ts') },
+    format: 'cjs',
+    outExtension: { '.js': '.cjs' },
+    plugins: [addonBesideTheFile()],
+  })
+  const outputs = [program, child].flatMap(({ metafile }) => Object.entries(metafile.outputs))
+  refuseImports(outputs)
+
+  chmodSync(join(outdir, 'bin.js'), 0o755)
+  if (!readFileSync(join(outdir, 'bin.js'), 'utf8').startsWith('#!'))
+    throw new Error('src/bin.ts must begin with #!')
+  copyFileSync(
+    join(root, 'node_modules', addon),
+    join(outdir, `pkcs11-${process.platform}-${process.arch}.node`),
+  )
+  writeTypes(outdir)
+  writeLicences(outdir, outputs)
+}
+
+/**
+ * pkcs11js requires its addon by a path inside its own folder. Here it becomes: the file that this package
+ * carries for the platform, else the one of a pkcs11js that is installed beside it.
+ * @returns {esbuild.Plugin}
+ */
+function addonBesideTheFile() {
+  const contents = `
+    const failures = []
+    for (const file of ['./pkcs11-' + process.platform + '-' + process.arch + '.node', '${addon}']) {
+      try {
+        module.exports = require(file)
+        break
+      } catch (cause) {
+        failures.push(cause)
+      }
+    }
+    if (failures.length === 2) {
+      const error = new AggregateError(failures, 'no PKCS#11 addon for ' + process.platform + '-' + process.arch)
+      error.code = 'PKCS11_ADDON_MISSING'
+      throw error
+    }`
+  return {
+    name: 'addon-beside-the-file',
+    setup(build) {
+      build.onResolve({ filter: /build\/Release\/pkcs11\.node$/ }, ({ path, importer }) =>
+        importer.includes('/node_modules/pkcs11js/')
+          ? { path, namespace: 'addon' }
+          : { path, external: true },
+      )
+      build.onLoad({ filter: /.*/, namespace: 'addon' }, () => ({ contents, resolveDir: root }))
+    },
+  }
+}
+
+/**
+ * The package has no dependencies: nothing but Node's own modules may be left to import.
+ * @param {[string, esbuild.Metafile['outputs'][string]][]} outputs
+ */
+function refuseImports(outputs) {
+  for (const [file, { imports }] of outputs) {
+    for (const { path, external } of imports) {
+      if (
+        external &&
+        !optional.has(path) &&
+        !builtinModules.includes(path.replace(/^node:/, '').split('/')[0])
+      ) {
+        throw new Error(`${file} still imports ${path}`)
+      }
+    }
+  }
+}
+
+/** SOURCE_DATE_EPOCH, else the last commit's date, else now. @see https://reproducible-builds.org/specs/source-date-epoch/ */
+function buildDate() {
+  const epoch = process.env.SOURCE_DATE_EPOCH
+  if (epoch) return new Date(Number(epoch) * 1000)
+  try {
+    const seconds = execFileSync('git', ['log', '-1', '--format=%ct'], {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    return new Date(Number(seconds) * 1000)
+  } catch {
+    return new Date()
+  }
+}
+
+/**
+ * Declarations of the library, without those that it does not reach; none may name a package, since a
+ * user of the library installs none.
+ * @param {string} outdir
+ */
+function writeTypes(outdir) {
+  const types = join(outdir, 'types')
+  const config = join(outdir, 'tsconfig.json')
+  writeFileSync(
+    config,
+    JSON.stringify({
+      extends: join(root, 'tsconfig.json'),
+      compilerOptions: {
+        noEmit: false,
+        declaration: true,
+        emitDeclarationOnly: true,
+        rootDir: source,
+        outDir: types,
+        typeRoots: [join(root, 'node_modules/@types')],
+      },
+      include: [],
+      files: [join(source, 'index.ts')],
+    }),
+  )
+  execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', config], {
+    stdio: 'inherit',
+  })
+  rmSync(config)
+
+  const reached = new Set([join(types, 'index.d.ts')])
+  for (const file of reached) {
+    const text = readFileSync(file, 'utf8')
+    for (const [, name] of text.matchAll(/(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g)) {
+      if (name.startsWith('.')) reached.add(join(dirname(file), name.replace(/\.js$/, '.d.ts')))
+      else throw new Error(`${relative(outdir, file)} leaks the types of ${name}`)
+    }
+  }
+  for (const entry of readdirSync(types, { recursive: true, withFileTypes: true })) {
+    const file = join(entry.parentPath, entry.name)
+    if (entry.isFile() && !reached.has(file)) rmSync(file)
+  }
+}
+
+/**
+ * Name, version and licence text of each package that the outputs contain.
+ * @param {string} outdir
+ * @param {[string, esbuild.Metafile['outputs'][string]][]} outputs
+ */
+function writeLicences(outdir, outputs) {
+  const folders = new Set()
+  for (const [, { inputs }] of outputs) {
+    for (const input of Object.keys(inputs)) {
+      const [folder] = input.match(/^.*node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/) ?? []
+      if (folder) folders.add(folder)
+    }
+  }
+  /** @type {Map<string, string[]>} packages by the text of their licence, many have the same */
+  const packages = new Map()
+  for (const folder of [...folders].sort()) {
+    const { name, version, license } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'))
+    const text = readdirSync(join(root, folder))
+      .filter((file) => /^(licen[cs]e|notice|copying)/i.test(file))
+      .sort()
+      .map((file) => readFileSync(join(root, folder, file), 'utf8').trim())
+      .join('\n\n')
+    packages.set(text, [...(packages.get(text) ?? []), `${name} ${version} (${license})`])
+  }
+  const sections = [...packages].map(([text, names]) => `${names.join('\n')}\n\n${text}`)
+  const opening = 'Holdfast carries these packages, or parts of them, inside its own files.'
+  writeFileSync(
+    join(outdir, 'THIRD-PARTY-LICENSES.txt'),
+    `${[opening, ...sections].join(`\n\n${'-'.repeat(80)}\n\n`)}\n`,
+  )
+}
