@@ -6,13 +6,10 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findLibrary, run } from './command.js'
-import { createTestToken, type TestToken } from './token.js'
+import { createTestToken, type TestToken, type TokenOptions } from './token.js'
 
-/** How to make the token. */
-export interface TokenOptions {
-  label?: string
-  pin?: string
-  soPin?: string
+/** How to make the token, and where. */
+export interface SoftHsmOptions extends TokenOptions {
   /** Another token of the same SoftHSM: both are then seen through one environment, and go away with the first. */
   beside?: TestToken
 }
@@ -23,7 +20,7 @@ export async function createSoftHsmToken({
   pin = '12345678',
   soPin = '87654321',
   beside,
-}: TokenOptions = {}): Promise<TestToken> {
+}: SoftHsmOptions = {}): Promise<TestToken> {
   const directory = beside?.directory ?? (await mkdtemp(join(tmpdir(), 'holdfast-softhsm-')))
   const env = { SOFTHSM2_CONF: join(directory, 'softhsm2.conf') }
   if (beside === undefined) {

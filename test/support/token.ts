@@ -47,6 +47,13 @@ export interface KeyOptions extends ObjectOptions {
   alwaysAuthenticate?: boolean
 }
 
+/** How to make a token. */
+export interface TokenOptions {
+  label?: string
+  pin?: string
+  soPin?: string
+}
+
 /** A token's own facts, how pkcs11-tool is pointed at it, and how it goes away. */
 export interface TokenFacts
   extends Omit<TestToken, 'pkcs11Tool' | 'showObject' | 'generateKey' | 'importCertificate'> {
