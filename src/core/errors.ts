@@ -15,6 +15,7 @@ const EXIT_STATUS = {
   CONFIG_INVALID: 2,
   CONFIG_UNSAFE: 2,
   CONFIG_NOT_FOUND: 2,
+  CONFIG_UNREADABLE: 2,
   // 3: the token, its module, or the PIN
   ADDON_MISSING: 3,
   MODULE_NOT_FOUND: 3,

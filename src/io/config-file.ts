@@ -1,0 +1,138 @@
+/**
+ * Finds and reads the config files: the user's and the system's, or the one that was named. Whoever can write
+ * one chooses which module is loaded and which program is asked for the PIN, so a file or folder that others
+ * can write is refused. What is in a file is core/config.
+ * @see https://specifications.freedesktop.org/basedir-spec/latest/
+ */
+
+import { isUtf8 } from 'node:buffer'
+import { constants } from 'node:fs'
+import { type FileHandle, open, realpath, stat } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
+import { holdsPin, parseConfig } from '../core/config.js'
+import { HoldfastError } from '../core/errors.js'
+import type { Identity } from '../core/identity.js'
+
+const SYSTEM_FILE = '/etc/holdfast/config.toml'
+const MAX_FILE_BYTES = 1024 * 1024
+const STICKY = 0o1000
+
+/** Decides which config files count. */
+export interface ConfigFileOptions {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Numeric id of the effective user. */
+  readonly uid: number
+  /** The one file to read, if one was named. */
+  readonly configFile?: string | undefined
+  readonly systemFile?: string | undefined
+}
+
+/**
+ * Absolute paths of the files to look at, the one that wins first. For root that is only the system's: with
+ * `sudo`, the home may still be that of a user.
+ */
+export function listConfigFiles(options: ConfigFileOptions): string[] {
+  const { env, uid, configFile, systemFile = SYSTEM_FILE } = options
+  if (configFile !== undefined) return [resolve(configFile)]
+  if (uid === 0) return [systemFile]
+  const xdg = env.XDG_CONFIG_HOME
+  // The specification wants a relative path to be ignored.
+  const folder = xdg !== undefined && isAbsolute(xdg) ? xdg : join(env.HOME || homedir(), '.config')
+  return [join(folder, 'holdfast', 'config.toml'), systemFile]
+}
+
+/**
+ * The identity of that name. The user's replaces the system's as a whole; a file behind the one where it was
+ * found is not opened.
+ * @throws HoldfastError CONFIG_NOT_FOUND, CONFIG_INVALID, CONFIG_UNSAFE, CONFIG_UNREADABLE
+ */
+export async function loadIdentity(name: string, options: ConfigFileOptions): Promise<Identity> {
+  const files = listConfigFiles(options)
+  const names = new Set<string>()
+  const looked: string[] = []
+  for (const file of files) {
+    const identities = await readConfigFile(file, options.uid)
+    const identity = identities?.get(name)
+    if (identity !== undefined) return identity
+    for (const other of identities?.keys() ?? []) names.add(other)
+    looked.push(identities === undefined ? `${file} (there is no such file)` : file)
+  }
+  const known = names.size > 0 ? `there is ${[...names].sort().join(', ')}` : 'there is none at all'
+  throw new HoldfastError(
+    'CONFIG_NOT_FOUND',
+    `no identity ${JSON.stringify(name)}: ${known}; looked at ${looked.join(' and ')}`,
+  )
+}
+
+/**
+ * The identities of one file, or undefined if there is no such file.
+ * @param uid the user who, beside root, may own the file
+ * @throws HoldfastError CONFIG_INVALID, CONFIG_UNSAFE, CONFIG_UNREADABLE
+ */
+export async function readConfigFile(path: string, uid: number): Promise<Map<string, Identity> | undefined> {
+  let file: FileHandle | undefined
+  try {
+    // O_NONBLOCK: opening a FIFO would wait for a writer for ever.
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    const { mode, uid: owner, size } = await file.stat()
+    if ((mode & constants.S_IFMT) !== constants.S_IFREG) {
+      throw new HoldfastError('CONFIG_UNREADABLE', `${path} is not a regular file`)
+    }
+    verifyOwner(path, owner, uid)
+    if ((mode & 0o022) !== 0) throw writable(path, mode)
+    // A link's folder and its target's: either could swap the file.
+    for (const folder of new Set([dirname(path), dirname(await realpath(path))]))
+      await verifyFolder(folder, uid)
+    if (size > MAX_FILE_BYTES) throw new HoldfastError('CONFIG_UNREADABLE', `${path} is larger than 1 MiB`)
+    const identities = parseConfig(decode(await file.readFile(), path), resolve(path))
+    if ((mode & 0o004) !== 0 && [...identities.values()].some(holdsPin)) {
+      throw new HoldfastError(
+        'CONFIG_UNSAFE',
+        `everybody can read ${path}, and it has a PIN in a pin-value: chmod 600 ${path}, or use pin-file`,
+      )
+    }
+    return identities
+  } catch (cause) {
+    if (cause instanceof HoldfastError) throw cause
+    const { code } = cause as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    if (code === undefined) throw cause
+    throw new HoldfastError('CONFIG_UNREADABLE', `${path} cannot be read (${code})`, { cause })
+  } finally {
+    await file?.close()
+  }
+}
+
+async function verifyFolder(folder: string, uid: number): Promise<void> {
+  const { mode, uid: owner } = await stat(folder)
+  verifyOwner(folder, owner, uid)
+  // With the sticky bit, as in /tmp, others can add files but not replace ours.
+  if ((mode & 0o022) !== 0 && (mode & STICKY) === 0) throw writable(folder, mode)
+}
+
+function verifyOwner(path: string, owner: number, uid: number): void {
+  if (owner === 0 || owner === uid) return
+  throw new HoldfastError(
+    'CONFIG_UNSAFE',
+    `${path} belongs to user ${owner}, who could change the configuration: chown ${uid} ${path}`,
+  )
+}
+
+function writable(path: string, mode: number): HoldfastError {
+  const octal = (mode & 0o7777).toString(8)
+  return new HoldfastError(
+    'CONFIG_UNSAFE',
+    `others can write ${path} (mode ${octal}) and so change the configuration: chmod go-w ${path}`,
+  )
+}
+
+function decode(bytes: Buffer, path: string): string {
+  const text = bytes.toString('utf8').replace(/^\u{feff}/u, '')
+  if (isUtf8(bytes)) return text
+  const before = text.slice(0, text.indexOf('\u{fffd}')).split('\n')
+  throw new HoldfastError(
+    'CONFIG_INVALID',
+    `${path}:${before.length}:${before.at(-1)!.length + 1}: not UTF-8`,
+  )
+}
