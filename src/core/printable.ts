@@ -1,0 +1,13 @@
+/**
+ * Text from outside (token labels, file names, another program's words) made safe to print on one line.
+ * A token's label may hold escape sequences that would move the cursor, line ends that would forge a log
+ * line, or bidirectional marks that would make it read as another one.
+ */
+
+/** `text` with control, format, surrogate and unassigned characters and line separators shown as `\u{…}`. */
+export function formatPrintable(text: string): string {
+  return text.replace(
+    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  )
+}

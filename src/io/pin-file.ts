@@ -1,0 +1,198 @@
+/**
+ * Reads a PIN from a file, after a look at the file that was opened (not at a name that could be swapped
+ * meanwhile) and at the folders above it. A PIN file that others can read or replace is refused, except where an
+ * orchestrator made it (systemd credentials, container secrets) and the user has no say in its mode.
+ */
+import { type BigIntStats, constants } from 'node:fs'
+import { access, type FileHandle, open, readlink, realpath, stat, statfs } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { HoldfastError } from '../core/errors.js'
+import { formatPinSource, type PinIdentity, parsePin } from '../core/pin.js'
+import { formatPrintable } from '../core/printable.js'
+
+/** A PIN and what makes it the same one the next time. */
+export interface StoredPin {
+  /** Belongs to the caller, who wipes it. */
+  readonly pin: Uint8Array
+  readonly identity: PinIdentity
+  /** What would be refused elsewhere than in a folder of secrets. */
+  readonly warnings: readonly string[]
+}
+
+/** A PIN is a line; a file that is longer is not a PIN file. */
+const MAX_PIN_FILE_BYTES = 4096
+
+/** S_ISVTX, which node:fs has no constant for. */
+const STICKY = 0o1000
+
+const TMPFS_MAGIC = 0x01021994
+const RAMFS_MAGIC = 0x858458f6
+
+/**
+ * Path of the systemd credential `holdfast.pin`, if there is one.
+ * @param env with `CREDENTIALS_DIRECTORY`
+ * @see https://systemd.io/CREDENTIALS/
+ */
+export async function findSystemdCredential(
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<string | undefined> {
+  if (!env.CREDENTIALS_DIRECTORY) return undefined
+  const path = join(env.CREDENTIALS_DIRECTORY, 'holdfast.pin')
+  try {
+    await access(path)
+    return path
+  } catch (error) {
+    // One that is there but cannot be read is an error when the PIN is needed, not a reason to look elsewhere.
+    return isMissing(error) ? undefined : path
+  }
+}
+
+/**
+ * Reads the PIN in the first line of the file. The file must be a regular one of root or `uid`, which the world cannot
+ * read and only its owner can write; nobody else may be able to replace it in its folder.
+ * @param options.uid effective user id of this process
+ * @param options.credentialsDirectory value of `CREDENTIALS_DIRECTORY`
+ * @throws HoldfastError PIN_SOURCE_UNREADABLE, PIN_SOURCE_UNSAFE, PIN_INVALID
+ */
+export async function readPinFile(
+  path: string,
+  options: { readonly uid: number; readonly credentialsDirectory?: string | undefined },
+): Promise<StoredPin> {
+  let file: FileHandle | undefined
+  try {
+    // Without O_NONBLOCK opening a FIFO waits for a writer. Links are followed: container secrets are links.
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+    return await readOpenFile(file, path, options)
+  } catch (cause) {
+    if (cause instanceof HoldfastError) throw cause
+    throw unreadable(path, isMissing(cause) ? 'does not exist' : `cannot be read: ${describe(cause)}`, cause)
+  } finally {
+    await file?.close()
+  }
+}
+
+async function readOpenFile(
+  file: FileHandle,
+  path: string,
+  { uid, credentialsDirectory }: { uid: number; credentialsDirectory?: string | undefined },
+): Promise<StoredPin> {
+  const before = await file.stat({ bigint: true })
+  if (!before.isFile()) {
+    throw new HoldfastError('PIN_SOURCE_UNSAFE', `PIN file ${formatPrintable(path)} is not a regular file`)
+  }
+  const real = await findRealPath(file, path)
+  const faults = [...findFileFaults(before, real, uid), ...(await findFolderFaults(real))]
+  const isSecretMount = await isInSecretMount(real, credentialsDirectory)
+  if (faults[0] !== undefined && !isSecretMount) {
+    throw new HoldfastError(
+      'PIN_SOURCE_UNSAFE',
+      `PIN file ${formatPrintable(path)} is not used: ${faults[0]}`,
+    )
+  }
+  const name = formatPinSource({ kind: 'file', path: real })
+  const bytes = await readBytes(file, path)
+  const after = await file.stat({ bigint: true })
+  if (after.mtimeNs !== before.mtimeNs || after.ctimeNs !== before.ctimeNs || after.size !== before.size) {
+    throw unreadable(path, 'changed while it was read: run again')
+  }
+  const pin = parsePin(bytes, name)
+  bytes.fill(0)
+  return {
+    pin,
+    // An orchestrator makes the file anew at each start, so only the PIN itself tells whether it is another one.
+    identity: isSecretMount
+      ? { kind: 'secret', name, pin }
+      : { kind: 'file', name, file: identify(after, real) },
+    warnings: faults.map((fault) => `PIN file ${formatPrintable(path)} is used, but ${fault}`),
+  }
+}
+
+/** The file's own name now, without a second walk through the links where the system can tell. */
+async function findRealPath(file: FileHandle, path: string): Promise<string> {
+  return await readlink(`/proc/self/fd/${file.fd}`).catch(() => realpath(path))
+}
+
+function identify(stats: BigIntStats, real: string) {
+  return {
+    realpath: real,
+    device: String(stats.dev),
+    inode: String(stats.ino),
+    size: String(stats.size),
+    mtimeNs: String(stats.mtimeNs),
+    ctimeNs: String(stats.ctimeNs),
+  }
+}
+
+function findFileFaults(stats: BigIntStats, real: string, uid: number): string[] {
+  const faults: string[] = []
+  const owner = Number(stats.uid)
+  const mode = Number(stats.mode)
+  const file = formatPrintable(real)
+  if (owner !== 0 && owner !== uid) {
+    faults.push(`it belongs to uid ${owner}, neither root nor uid ${uid}: chown ${uid} ${file}`)
+  }
+  const who = [
+    ...(mode & 0o004 ? ['everyone can read it'] : []),
+    ...(mode & 0o002 ? ['everyone can write it'] : []),
+    ...(mode & 0o020 ? ['its group can write it'] : []),
+  ]
+  if (who.length > 0) {
+    const octal = (mode & 0o7777).toString(8).padStart(4, '0')
+    faults.push(`${who.join(' and ')} (mode ${octal}): chmod g-w,o= ${file}`)
+  }
+  return faults
+}
+
+/** Whoever can write a folder above the file can put another one in its place, unless the folder is sticky. */
+async function findFolderFaults(real: string): Promise<string[]> {
+  for (let folder = dirname(real); ; folder = dirname(folder)) {
+    const { mode } = await stat(folder)
+    if (mode & 0o002 && !(mode & STICKY)) {
+      return [
+        `everyone can replace what is in folder ${formatPrintable(folder)}: chmod o-w ${formatPrintable(folder)}`,
+      ]
+    }
+    if (folder === dirname(folder)) return []
+  }
+}
+
+/**
+ * systemd credentials; Docker, Podman and Kubernetes secrets at their usual place; and Kubernetes secrets mounted
+ * anywhere: a memory file system with folders named `..2026_01_02_03_04_05.123`, swapped by a link `..data`.
+ */
+async function isInSecretMount(real: string, credentialsDirectory: string | undefined): Promise<boolean> {
+  const folders = ['/run/secrets', '/var/run/secrets', '/run/credentials']
+  if (credentialsDirectory)
+    folders.push(await realpath(credentialsDirectory).catch(() => credentialsDirectory))
+  if (folders.some((folder) => real.startsWith(`${folder}/`))) return true
+  const folder = dirname(real)
+  if (!/^\.\.\d{4}_/.test(basename(folder))) return false
+  const { type } = await statfs(folder)
+  return type === TMPFS_MAGIC || type === RAMFS_MAGIC
+}
+
+async function readBytes(file: FileHandle, path: string): Promise<Uint8Array> {
+  const bytes = new Uint8Array(MAX_PIN_FILE_BYTES + 1)
+  let length = 0
+  for (;;) {
+    const { bytesRead } = await file.read(bytes, length, bytes.length - length)
+    length += bytesRead
+    if (bytesRead === 0) return bytes.subarray(0, length)
+    if (length > MAX_PIN_FILE_BYTES) {
+      throw unreadable(path, `is longer than ${MAX_PIN_FILE_BYTES} bytes: is it a PIN file?`)
+    }
+  }
+}
+
+function unreadable(path: string, why: string, cause?: unknown): HoldfastError {
+  return new HoldfastError('PIN_SOURCE_UNREADABLE', `PIN file ${formatPrintable(path)} ${why}`, { cause })
+}
+
+function isMissing(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'ENOENT' || code === 'ENOTDIR'
+}
+
+function describe(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? (error as Error).message
+}

@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import { formatPrintable } from '../../src/core/printable.js'
+
+describe('formatPrintable', () => {
+  it('leaves text alone', () =>
+    assert.equal(formatPrintable('Schlüssel 1 "é" 鍵 \\'), 'Schlüssel 1 "é" 鍵 \\'))
+  it('shows what a terminal would obey or a reader would not see', () => {
+    assert.equal(
+      formatPrintable('\u0000\n\u001b\u007f\u009b\u200b\u202e\u2028\ud800'),
+      ['\\u{0}\\u{a}\\u{1b}\\u{7f}\\u{9b}\\u{200b}\\u{202e}\\u{2028}\\u{d800}'].join(''),
+    )
+  })
+  it('gives one line without control characters for any text', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        assert.doesNotMatch(formatPrintable(text), /[\p{C}\p{Zl}\p{Zp}]/u)
+      }),
+    )
+  })
+})
