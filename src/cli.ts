@@ -1,0 +1,84 @@
+/**
+ * The command line: which commands there are, and how an error becomes one line on stderr and an exit status.
+ * A command's code, and what it imports, is loaded only when that command runs.
+ */
+
+import yargs, { type Argv } from 'yargs'
+import type { Context } from './commands/context.js'
+import * as credentialProcess from './commands/credential-process.js'
+import { HoldfastError } from './core/errors.js'
+
+/** What a command module exports: its flags, and what it does. */
+interface Command {
+  readonly builder: (yargs: Argv) => Argv
+  readonly run: (argv: never, context: Context) => Promise<void>
+}
+
+const COMMANDS: readonly [usage: string, description: string, load: () => Command | Promise<Command>][] = [
+  [
+    'credential-process [name]',
+    'Get credentials and print them as the AWS SDKs expect them from a credential_process',
+    () => credentialProcess,
+  ],
+]
+
+/**
+ * Runs one command line (without node and script).
+ * @returns the exit status; everything that went wrong has been said on stderr
+ */
+export async function runCli(args: readonly string[], context: Context): Promise<number> {
+  try {
+    await createParser(context).parseAsync([...args])
+    return 0
+  } catch (error) {
+    return report(error, context, args.includes('--debug'))
+  }
+}
+
+function createParser(context: Context): Argv {
+  const parser = yargs([])
+    .scriptName('holdfast')
+    .usage('$0 <command>\n\nShort-lived AWS credentials from a private key that stays in its token.')
+    .version(context.version)
+    .alias({ h: 'help' })
+    .strict()
+    .recommendCommands()
+    .demandCommand(1, 'name a command; holdfast --help lists them')
+    .completion('completion', 'Print a shell completion script for bash or zsh')
+    .wrap(100)
+    .exitProcess(false)
+    .showHelpOnFail(false)
+    .fail((message, error) => {
+      throw error ?? new HoldfastError('USAGE', message)
+    })
+  for (const [command, describe, load] of COMMANDS) {
+    parser.command({
+      command,
+      describe,
+      builder: async (argv) => (await load()).builder(argv),
+      handler: async (argv) => (await load()).run(refuseRepeats(argv) as never, context),
+    })
+  }
+  return parser
+}
+
+/** A flag that is given twice arrives as a list; which of the two was meant nobody can tell. */
+function refuseRepeats<T extends object>(argv: T): T {
+  for (const [name, value] of Object.entries(argv)) {
+    if (name !== '_' && Array.isArray(value))
+      throw new HoldfastError('USAGE', `--${name} is given twice: give it once`)
+  }
+  return argv
+}
+
+function report(error: unknown, context: Context, debug: boolean): number {
+  if (error instanceof HoldfastError) {
+    context.stderr(`${error.message} (${error.code})`)
+    if (debug && error.cause !== undefined) context.stderr(`debug: caused by ${String(error.cause)}`)
+    return error.exitStatus
+  }
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  context.stderr(`this is a bug in holdfast: ${text}${debug ? '' : '; --debug shows where'}`)
+  if (debug && error instanceof Error) context.stderr(`debug: ${error.stack}`)
+  return 1
+}

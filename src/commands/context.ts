@@ -1,0 +1,24 @@
+/**
+ * What a command may touch of the process it runs in. Commands never name the global `process`, so a test can
+ * run them with any environment, clock and output.
+ */
+
+/** Made once by the executable. */
+export interface Context {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Numeric id of the effective user. */
+  readonly uid: number
+  /** Path of the Node executable. */
+  readonly execPath: string
+  /** Path of this program as it was started. */
+  readonly programPath: string
+  readonly version: string
+  readonly buildDate: Date
+  readonly now: () => Date
+  /** Writes to stdout. @throws HoldfastError OUTPUT_FAILED if it cannot be handed over */
+  readonly stdout: (text: string) => Promise<void>
+  /** Writes one line to stderr; control characters are made visible. */
+  readonly stderr: (line: string) => void
+  /** Aborted by SIGINT, SIGTERM and SIGHUP. */
+  readonly signal: AbortSignal
+}

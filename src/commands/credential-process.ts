@@ -1,0 +1,26 @@
+/**
+ * `holdfast credential-process [NAME]`: one session, printed as AWS SDKs read it from a credential_process.
+ */
+
+import type { Argv } from 'yargs'
+import { formatCredentialProcess } from '../core/credentials.js'
+import type { Context } from './context.js'
+import { addIdentityOptions, createCommandProvider, type IdentityArguments, readIdentity } from './options.js'
+
+export function builder(argv: Argv): Argv {
+  return addIdentityOptions(
+    argv.positional('name', { type: 'string', describe: 'an identity of the configuration file' }),
+  )
+    .example('$0 credential-process edge', 'use the identity [identity.edge] of the configuration file')
+    .example(
+      '$0 credential-process --pkcs11-uri "pkcs11:token=edge;id=%01?pin-source=file:/etc/holdfast/pin" --trust-anchor-arn ARN --profile-arn ARN --role-arn ARN',
+      'use a key in a token',
+    )
+}
+
+/** @throws HoldfastError of every kind; nothing but the credentials is ever written to stdout */
+export async function run(argv: IdentityArguments, context: Context): Promise<void> {
+  const identity = await readIdentity(argv, context)
+  const provider = createCommandProvider(identity, argv, context)
+  await context.stdout(`${formatCredentialProcess(await provider())}\n`)
+}

@@ -1,0 +1,269 @@
+/**
+ * X.509 certificates as the signing path sees them: the fields that SigV4-X509 puts on the wire, and the
+ * rules that Roles Anywhere sets for an end-entity certificate, checked before a PIN or a touch is spent.
+ * Node's own parser does not show version, signature algorithm, key usage and basic constraints, so a small
+ * reader takes them from the DER (RFC 5280 §4.1). Signatures are verified by node:crypto.
+ */
+
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { type DerElement, parseInteger, parseOid, readElement, readElements, TAG } from './der.js'
+import { HoldfastError } from './errors.js'
+import type { SigningAlgorithm } from './signer.js'
+
+/** A parsed certificate. Byte fields are views of `der`. */
+export interface Certificate {
+  readonly der: Uint8Array
+  /** 1, 2 or 3. */
+  readonly version: number
+  readonly serialNumber: bigint
+  /** Dotted OID; for RSASSA-PSS that of its hash function. */
+  readonly signatureHashOid: string
+  /** DER of the Name. */
+  readonly issuer: Uint8Array
+  /** DER of the Name. */
+  readonly subject: Uint8Array
+  readonly notBefore: Date
+  readonly notAfter: Date
+  /** DER SubjectPublicKeyInfo. */
+  readonly publicKeyInfo: Uint8Array
+  /** Named bits of the keyUsage extension by number (0 is digitalSignature); absent extension: undefined. */
+  readonly keyUsageBits: ReadonlySet<number> | undefined
+  /** True only where basicConstraints says CA:TRUE. */
+  readonly isCa: boolean
+}
+
+const OID = {
+  keyUsage: '2.5.29.15',
+  basicConstraints: '2.5.29.19',
+  rsassaPss: '1.2.840.113549.1.1.10',
+  sha1: '1.3.14.3.2.26',
+} as const
+
+/** Signature algorithms (or PSS hashes) weaker than SHA-256 that Roles Anywhere refuses. */
+const WEAK_SIGNATURES: Readonly<Record<string, string>> = {
+  '1.2.840.113549.1.1.2': 'MD2',
+  '1.2.840.113549.1.1.4': 'MD5',
+  '1.2.840.113549.1.1.5': 'SHA-1',
+  '1.3.14.3.2.29': 'SHA-1',
+  '1.2.840.10040.4.3': 'SHA-1',
+  '1.2.840.10045.4.1': 'SHA-1',
+  [OID.sha1]: 'SHA-1',
+  '1.2.840.113549.1.1.14': 'SHA-224',
+  '1.2.840.10045.4.3.1': 'SHA-224',
+  '2.16.840.1.101.3.4.2.4': 'SHA-224',
+}
+
+/**
+ * Parses one DER certificate; trailing bytes are refused.
+ * @throws HoldfastError CERTIFICATE_INVALID
+ */
+export function parseCertificate(der: Uint8Array): Certificate {
+  try {
+    return readCertificate(der)
+  } catch (cause) {
+    throw new HoldfastError('CERTIFICATE_INVALID', 'the certificate is not valid X.509 DER', { cause })
+  }
+}
+
+function readCertificate(der: Uint8Array): Certificate {
+  const [certificate, ...behind] = readElements(der)
+  if (behind.length > 0) throw new RangeError('bytes behind the certificate')
+  const [tbs] = readElements(expect(certificate, TAG.sequence))
+  const fields = readElements(expect(tbs, TAG.sequence))
+  const version = fields[0]?.tag === 0xa0 ? Number(integer(readElement(fields.shift()!.content))) + 1 : 1
+  const [serial, algorithm, issuer, validity, subject, publicKeyInfo, ...optional] = fields
+  const [notBefore, notAfter] = readElements(expect(validity, TAG.sequence))
+  expect(issuer, TAG.sequence)
+  expect(subject, TAG.sequence)
+  expect(publicKeyInfo, TAG.sequence)
+  const extensions = readExtensions(optional.find((field) => field.tag === 0xa3))
+  const keyUsage = extensions.get(OID.keyUsage)
+  const basicConstraints = extensions.get(OID.basicConstraints)
+  return {
+    der,
+    version,
+    serialNumber: integer(serial),
+    signatureHashOid: readSignatureHash(expect(algorithm, TAG.sequence)),
+    issuer: issuer!.whole,
+    subject: subject!.whole,
+    notBefore: readTime(notBefore),
+    notAfter: readTime(notAfter),
+    publicKeyInfo: publicKeyInfo!.whole,
+    keyUsageBits: keyUsage && readNamedBits(expect(readElement(keyUsage), TAG.bitString)),
+    isCa: basicConstraints !== undefined && readIsCa(basicConstraints),
+  }
+}
+
+function expect(element: DerElement | undefined, tag: number): Uint8Array {
+  if (element?.tag !== tag) throw new RangeError(`expected tag ${tag}, found ${element?.tag ?? 'nothing'}`)
+  return element.content
+}
+
+function integer(element: DerElement | undefined): bigint {
+  return parseInteger(expect(element, TAG.integer))
+}
+
+/** extnID → content of extnValue. */
+function readExtensions(field: DerElement | undefined): Map<string, Uint8Array> {
+  const extensions = new Map<string, Uint8Array>()
+  if (field === undefined) return extensions
+  for (const extension of readElements(expect(readElement(field.content), TAG.sequence))) {
+    const parts = readElements(expect(extension, TAG.sequence))
+    const oid = parseOid(expect(parts[0], TAG.oid))
+    // RFC 5280 §4.2: no extension may appear twice; which one counts would be anybody's guess.
+    if (extensions.has(oid)) throw new RangeError(`extension ${oid} appears twice`)
+    extensions.set(oid, expect(parts.at(-1), TAG.octetString))
+  }
+  return extensions
+}
+
+/** OID that tells the hash: of the algorithm itself, or of RSASSA-PSS-params (default SHA-1, RFC 4055 §3.1). */
+function readSignatureHash(algorithm: Uint8Array): string {
+  const [oidElement, parameters] = readElements(algorithm)
+  const oid = parseOid(expect(oidElement, TAG.oid))
+  if (oid !== OID.rsassaPss) return oid
+  const hash = readElements(expect(parameters, TAG.sequence)).find((element) => element.tag === 0xa0)
+  if (hash === undefined) return OID.sha1
+  const [hashOid] = readElements(expect(readElement(hash.content), TAG.sequence))
+  return parseOid(expect(hashOid, TAG.oid))
+}
+
+function readNamedBits(bitString: Uint8Array): Set<number> {
+  const bits = new Set<number>()
+  for (let bit = 0; bit < (bitString.length - 1) * 8; bit++) {
+    if ((bitString[1 + (bit >> 3)]! & (0x80 >> (bit & 7))) !== 0) bits.add(bit)
+  }
+  return bits
+}
+
+function readIsCa(extension: Uint8Array): boolean {
+  const [first] = readElements(expect(readElement(extension), TAG.sequence))
+  return first?.tag === TAG.boolean && first.content[0] !== 0
+}
+
+/** UTCTime `YYMMDDHHMMSSZ` (years 1950 to 2049) or GeneralizedTime `YYYYMMDDHHMMSSZ`: RFC 5280 §4.1.2.5. */
+function readTime(element: DerElement | undefined): Date {
+  const text = Buffer.from(element?.content ?? []).toString('latin1')
+  const match =
+    element?.tag === TAG.utcTime
+      ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text)
+      : element?.tag === TAG.generalizedTime
+        ? /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text)
+        : null
+  if (match === null) throw new RangeError('bad time')
+  const [year, month, day, hours, minutes, seconds] = match.slice(1).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ]
+  const fullYear = match[1]!.length === 4 ? year : year < 50 ? 2000 + year : 1900 + year
+  return new Date(Date.UTC(fullYear, month - 1, day, hours, minutes, seconds))
+}
+
+/**
+ * The certificates in `text`, in their order. Other PEM blocks and text between blocks are passed over.
+ * @throws HoldfastError CERTIFICATE_INVALID if a block is not a certificate
+ * @see RFC 7468
+ */
+export function parseCertificatesPem(text: string): Certificate[] {
+  const blocks = text.matchAll(
+    /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----([\s\S]*?)-----END (?:X509 |TRUSTED )?CERTIFICATE-----/g,
+  )
+  return [...blocks].map(([, base64]) => parseCertificate(Buffer.from(base64!, 'base64')))
+}
+
+/** The public key. @throws HoldfastError KEY_UNSUPPORTED if node:crypto does not know its type */
+export function publicKeyOf(certificate: Certificate): KeyObject {
+  try {
+    return createPublicKey({ key: Buffer.from(certificate.publicKeyInfo), format: 'der', type: 'spki' })
+  } catch (cause) {
+    throw new HoldfastError('KEY_UNSUPPORTED', `the public key of ${describe(certificate)} cannot be read`, {
+      cause,
+    })
+  }
+}
+
+const CURVES = new Set(['prime256v1', 'secp384r1', 'secp521r1'])
+
+/**
+ * The SigV4-X509 algorithm for the certificate's key: RSA, or ECDSA on P-256, P-384 or P-521.
+ * @throws HoldfastError KEY_UNSUPPORTED for every other key: Ed25519 and RSA-PSS keys have no algorithm name there
+ */
+export function signingAlgorithmOf(certificate: Certificate): SigningAlgorithm {
+  const key = publicKeyOf(certificate)
+  if (key.asymmetricKeyType === 'rsa') return 'AWS4-X509-RSA-SHA256'
+  const curve = key.asymmetricKeyDetails?.namedCurve
+  if (key.asymmetricKeyType === 'ec' && curve !== undefined && CURVES.has(curve)) {
+    return 'AWS4-X509-ECDSA-SHA256'
+  }
+  throw new HoldfastError(
+    'KEY_UNSUPPORTED',
+    `${describe(certificate)} has a key of type ${curve ?? key.asymmetricKeyType}; Roles Anywhere takes RSA, P-256, P-384 and P-521: issue a certificate for such a key`,
+  )
+}
+
+/** `certificate with serial 1A2B`: what error messages call it. Serial in hex, as AWS shows it. */
+export function describe(certificate: Certificate): string {
+  const hex = certificate.serialNumber.toString(16)
+  return `the certificate with serial ${hex.padStart(hex.length + (hex.length % 2), '0')}`
+}
+
+/** Facts about time that a check of validity needs. */
+export interface ClockFacts {
+  readonly now: Date
+  /** When this program was built: a clock before that is wrong. */
+  readonly buildDate: Date
+}
+
+/**
+ * Checks what Roles Anywhere asks of an end-entity certificate, so that a refusal costs no PIN and no touch.
+ * @throws HoldfastError CERTIFICATE_UNSUITABLE, CERTIFICATE_EXPIRED, CLOCK_WRONG (the clock is before the
+ *   build date or before notBefore), KEY_UNSUPPORTED
+ * @see https://docs.aws.amazon.com/rolesanywhere/latest/userguide/trust-model.html "Signature validation"
+ */
+export function verifyEndEntity(certificate: Certificate, { now, buildDate }: ClockFacts): void {
+  const unsuitable = (fault: string) => {
+    throw new HoldfastError('CERTIFICATE_UNSUITABLE', `${describe(certificate)} ${fault}`)
+  }
+  if (certificate.version !== 3) unsuitable('is not X.509 version 3: have it issued again as version 3')
+  if (certificate.isCa) unsuitable('is a CA certificate: name the end-entity certificate of your key instead')
+  if (certificate.keyUsageBits?.has(0) !== true) {
+    unsuitable('lacks the key usage digitalSignature: have it issued again with keyUsage=digitalSignature')
+  }
+  const weak = WEAK_SIGNATURES[certificate.signatureHashOid]
+  if (weak !== undefined) unsuitable(`is signed with ${weak}: have it issued again with SHA-256 or stronger`)
+  if (readElements(certificate.subject)[0]?.content.length === 0) {
+    unsuitable('has an empty subject: have it issued again with a subject, best with a CN')
+  }
+  signingAlgorithmOf(certificate)
+  verifyValidity(certificate, { now, buildDate })
+}
+
+function verifyValidity(certificate: Certificate, { now, buildDate }: ClockFacts): void {
+  const clock = `this machine's clock says ${formatTime(now)}`
+  if (now < buildDate) {
+    throw new HoldfastError(
+      'CLOCK_WRONG',
+      `${clock}, before this program was built (${formatTime(buildDate)}): set the clock (timedatectl set-ntp true)`,
+    )
+  }
+  if (now < certificate.notBefore) {
+    throw new HoldfastError(
+      'CLOCK_WRONG',
+      `${clock}, but ${describe(certificate)} is valid only from ${formatTime(certificate.notBefore)}: set the clock; if it is right, wait or have the certificate issued again`,
+    )
+  }
+  if (now > certificate.notAfter) {
+    throw new HoldfastError(
+      'CERTIFICATE_EXPIRED',
+      `${describe(certificate)} expired at ${formatTime(certificate.notAfter)} (${clock}): renew it`,
+    )
+  }
+}
+
+function formatTime(date: Date): string {
+  return `${date.toISOString().slice(0, 19)}Z`
+}

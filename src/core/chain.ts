@@ -1,0 +1,51 @@
+/**
+ * Picks, from certificates that lie about, those that lead from an end-entity certificate towards its
+ * trust anchor, for the X-Amz-X509-Chain header.
+ */
+
+import { X509Certificate } from 'node:crypto'
+import { type Certificate, describe } from './certificate.js'
+import { HoldfastError } from './errors.js'
+
+/**
+ * Roles Anywhere takes chains of at most five certificates.
+ * @see https://docs.aws.amazon.com/rolesanywhere/latest/userguide/authentication.html
+ */
+const MAX_CHAIN_LENGTH = 5
+
+/**
+ * The intermediates above `leaf`, nearest first: each found by issuer name and verified signature. The leaf
+ * and self-signed roots are left out, since the service has the anchor; of several issuers the one that
+ * expires last is taken. An empty list where no candidate fits.
+ * @throws HoldfastError CERTIFICATE_UNSUITABLE if more than five would be needed
+ */
+export function findChain(leaf: Certificate, candidates: readonly Certificate[]): Certificate[] {
+  const chain: Certificate[] = []
+  const byExpiry = candidates.toSorted((a, b) => b.notAfter.getTime() - a.notAfter.getTime())
+  for (let current = leaf; ; ) {
+    const issuer = byExpiry.find((candidate) => !isSelfIssued(candidate) && isIssuer(candidate, current))
+    if (issuer === undefined || chain.includes(issuer)) return chain
+    if (chain.length === MAX_CHAIN_LENGTH) {
+      throw new HoldfastError(
+        'CERTIFICATE_UNSUITABLE',
+        `${describe(leaf)} needs more than ${MAX_CHAIN_LENGTH} intermediate certificates, the most that Roles Anywhere takes: make the CA nearer to it the trust anchor`,
+      )
+    }
+    chain.push(issuer)
+    current = issuer
+  }
+}
+
+function isSelfIssued(certificate: Certificate): boolean {
+  return Buffer.compare(certificate.issuer, certificate.subject) === 0
+}
+
+function isIssuer(candidate: Certificate, subject: Certificate): boolean {
+  if (Buffer.compare(candidate.subject, subject.issuer) !== 0) return false
+  try {
+    return new X509Certificate(subject.der).verify(new X509Certificate(candidate.der).publicKey)
+  } catch {
+    // A key type that this Node does not know proves nothing; the service decides without it.
+    return false
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * A reader for the few DER structures on the signing path: certificates and EC points. Definite lengths
+ * and single-byte tags only, as X.690 §10 (DER) and X.509 need; everything else is refused.
+ * It exists because a full ASN.1 library costs more time to load than one credential takes.
+ */
+
+/** Universal tags used in certificates (X.680 §8.6). */
+export const TAG = {
+  boolean: 0x01,
+  integer: 0x02,
+  bitString: 0x03,
+  octetString: 0x04,
+  oid: 0x06,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
+  sequence: 0x30,
+} as const
+
+/** One element: its tag byte, its content, and itself whole (views of the input, not copies). */
+export interface DerElement {
+  readonly tag: number
+  readonly content: Uint8Array
+  readonly whole: Uint8Array
+}
+
+/**
+ * The element at the start of `bytes`; bytes behind it are left alone.
+ * @throws RangeError if the bytes are not DER; callers turn that into an error about their object.
+ */
+export function readElement(bytes: Uint8Array): DerElement {
+  const tag = bytes[0]
+  const first = bytes[1]
+  if (tag === undefined || first === undefined) throw new RangeError('DER: truncated header')
+  if ((tag & 0x1f) === 0x1f) throw new RangeError('DER: multi-byte tag')
+  let length = first
+  let start = 2
+  if (first >= 0x80) {
+    const count = first & 0x7f
+    if (count === 0 || count > 4) throw new RangeError('DER: indefinite or oversized length')
+    length = 0
+    for (const byte of bytes.subarray(2, 2 + count)) length = length * 256 + byte
+    start += count
+    if (length < 0x80 || bytes[2] === 0) throw new RangeError('DER: length not minimal')
+  }
+  if (start + length > bytes.length) throw new RangeError('DER: truncated content')
+  return { tag, content: bytes.subarray(start, start + length), whole: bytes.subarray(0, start + length) }
+}
+
+/**
+ * All elements that `bytes` consists of.
+ * @throws RangeError if they do not fill it exactly.
+ */
+export function readElements(bytes: Uint8Array): DerElement[] {
+  const elements: DerElement[] = []
+  for (let rest = bytes; rest.length > 0; ) {
+    const element = readElement(rest)
+    elements.push(element)
+    rest = rest.subarray(element.whole.length)
+  }
+  return elements
+}
+
+/** Dotted text of an OBJECT IDENTIFIER's content (X.690 §8.19). */
+export function parseOid(content: Uint8Array): string {
+  const arcs: bigint[] = []
+  let arc = 0n
+  for (const byte of content) {
+    arc = arc * 128n + BigInt(byte & 0x7f)
+    if (byte < 0x80) {
+      arcs.push(arc)
+      arc = 0n
+    }
+  }
+  const first = arcs.shift()
+  if (first === undefined || (content.at(-1) ?? 0) >= 0x80) throw new RangeError('DER: bad object identifier')
+  const root = first < 80n ? first / 40n : 2n
+  return [root, first - root * 40n, ...arcs].join('.')
+}
+
+/** The value of an INTEGER's content, two's complement. */
+export function parseInteger(content: Uint8Array): bigint {
+  if (content.length === 0) throw new RangeError('DER: empty integer')
+  return BigInt.asIntN(content.length * 8, BigInt(`0x${Buffer.from(content).toString('hex')}`))
+}
+
+/** DER INTEGER of an unsigned big-endian number. */
+function formatUnsignedInteger(bytes: Uint8Array): Uint8Array {
+  let start = 0
+  while (start < bytes.length - 1 && bytes[start] === 0) start++
+  const digits = bytes.subarray(start)
+  const sign = (digits[0] ?? 0) >= 0x80 ? [0] : []
+  return Uint8Array.from([TAG.integer, sign.length + digits.length, ...sign, ...digits])
+}
+
+/**
+ * Turns the fixed-size r‖s of PKCS#11 (§2.3.1 of the mechanisms document) into DER
+ * `SEQUENCE { INTEGER r, INTEGER s }` (RFC 3279 §2.2.3).
+ * @throws RangeError if the length is odd, zero or longer than two P-521 numbers.
+ */
+export function formatEcdsaSignature(rs: Uint8Array): Uint8Array {
+  const half = rs.length / 2
+  if (half < 1 || !Number.isInteger(half) || half > 66) throw new RangeError('ECDSA signature of odd size')
+  const body = [...formatUnsignedInteger(rs.subarray(0, half)), ...formatUnsignedInteger(rs.subarray(half))]
+  const length = body.length < 0x80 ? [body.length] : [0x81, body.length]
+  return Uint8Array.from([TAG.sequence, ...length, ...body])
+}

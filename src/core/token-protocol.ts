@@ -1,0 +1,113 @@
+/**
+ * What the program and its token child say to each other: one request to open, then any number of
+ * signatures, on a pipe of their own. A frame is a 4-byte big-endian length, one byte for its kind (`J` JSON,
+ * `B` bytes) and the payload. Secrets travel only as `B` frames, so that no PIN ever stands inside a JSON text.
+ */
+
+import { HoldfastError, isErrorCode } from './errors.js'
+import type { PinSource, TokenIdentity } from './pin.js'
+import type { SigningAlgorithm } from './signer.js'
+
+/** First message to the child: which module to load, what to find in it, where the PIN is. */
+export interface OpenRequest {
+  readonly module: ModuleReference
+  /** URI of the certificate; absent where the certificate itself is given. */
+  readonly certificateUri?: string
+  /** The end-entity certificate, base64 DER. */
+  readonly certificate?: string
+  /** URI of the private key. */
+  readonly keyUri: string
+  readonly pin: ChildPin
+  readonly guard: GuardSettings
+  /** Time for everything that the module does, in milliseconds; waiting for a person's PIN is not counted. */
+  readonly timeoutMs: number
+}
+
+/** A module by its path or file name, or by RFC 7512's `module-name`, looked up in the usual folders. */
+export type ModuleReference =
+  | { readonly path: string }
+  | { readonly name: string; readonly directory?: string | undefined }
+
+/** Where the child gets the PIN: a file that it reads itself, or the program (`kind` only names it). */
+export interface ChildPin {
+  readonly kind: PinSource['kind']
+  readonly path?: string
+  /** What messages call the source. */
+  readonly name: string
+}
+
+/** What whoever is asked for a PIN must know: which token, and its CKF_ flags. */
+export interface PinNeed {
+  readonly token: TokenIdentity
+  readonly flags: number
+}
+
+/** Where the PIN guard keeps its records. */
+export interface GuardSettings {
+  readonly enabled: boolean
+  /** Candidates, best first. */
+  readonly directories: readonly string[]
+}
+
+/** Messages to the child. `sign` is followed by one `B` frame, the message to sign; `pin` by one, the PIN. */
+export type ToChild = { readonly open: OpenRequest } | { readonly sign: true } | { readonly pin: true }
+
+/**
+ * Messages from the child. `signed` is followed by one `B` frame, the signature. `needPin` asks the
+ * program for the PIN.
+ */
+export type FromChild =
+  | { readonly opened: { certificate: string; chain: readonly string[]; algorithm: SigningAlgorithm } }
+  | { readonly needPin: PinNeed }
+  | { readonly warning: string }
+  | { readonly signed: true }
+  | { readonly failed: { code: string; message: string } }
+
+const HEADER_LENGTH = 5
+const KIND = { json: 0x4a, bytes: 0x42 } as const
+/** Nothing that the two say is longer; a larger length means that something else writes to the pipe. */
+const MAX_FRAME_LENGTH = 16 * 1024 * 1024
+
+/** One frame: a JSON value or bytes. */
+export type Frame = { readonly json: unknown } | { readonly bytes: Uint8Array }
+
+/** Encodes one frame. */
+export function formatFrame(frame: Frame): Buffer {
+  const payload = 'json' in frame ? Buffer.from(JSON.stringify(frame.json)) : frame.bytes
+  const whole = Buffer.alloc(HEADER_LENGTH + payload.length)
+  whole.writeUInt32BE(payload.length, 0)
+  whole[4] = 'json' in frame ? KIND.json : KIND.bytes
+  whole.set(payload, HEADER_LENGTH)
+  return whole
+}
+
+/**
+ * The first frame in `bytes` and the bytes behind it, or undefined if it is not there whole yet.
+ * @throws HoldfastError MODULE_FAILED if the bytes are not frames
+ */
+export function parseFrame(bytes: Buffer): { frame: Frame; rest: Buffer } | undefined {
+  if (bytes.length < HEADER_LENGTH) return undefined
+  const length = bytes.readUInt32BE(0)
+  const kind = bytes[4]
+  if (length > MAX_FRAME_LENGTH || (kind !== KIND.json && kind !== KIND.bytes)) {
+    throw new HoldfastError('MODULE_FAILED', 'the token process sent something that is not a message')
+  }
+  if (bytes.length < HEADER_LENGTH + length) return undefined
+  const payload = bytes.subarray(HEADER_LENGTH, HEADER_LENGTH + length)
+  return {
+    frame: kind === KIND.json ? { json: JSON.parse(payload.toString('utf8')) } : { bytes: payload },
+    rest: bytes.subarray(HEADER_LENGTH + length),
+  }
+}
+
+/** An error as it crosses the pipe. A fault that is no HoldfastError keeps only its class name and message. */
+export function formatFailure(error: unknown): FromChild {
+  if (error instanceof HoldfastError) return { failed: { code: error.code, message: error.message } }
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  return { failed: { code: 'MODULE_FAILED', message: `the token process failed: ${text}` } }
+}
+
+/** The error that crossed the pipe. */
+export function parseFailure(failed: { code: string; message: string }): HoldfastError {
+  return new HoldfastError(isErrorCode(failed.code) ? failed.code : 'MODULE_FAILED', failed.message)
+}

@@ -1,0 +1,56 @@
+/**
+ * An identity becomes a credential provider: its key a signer source, its ARNs a session. Commands and the
+ * library meet here.
+ */
+
+import type { CredentialProvider } from './core/credentials.js'
+import type { Identity } from './core/identity.js'
+import type { SignerSource } from './core/signer.js'
+import { createProvider, parseSession } from './provider.js'
+import { createSource } from './source.js'
+
+const DEFAULT_TIMEOUT_SECONDS = 30
+
+/** What a provider needs of the process it is used in. */
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Numeric id of the effective user. */
+  readonly uid: number
+  /** A Node executable, to run the token child. */
+  readonly execPath: string
+  /** Takes the place of the identity's own key. */
+  readonly source?: SignerSource | undefined
+  /** False accepts any TLS certificate. Default true. */
+  readonly verifyTls?: boolean | undefined
+  readonly warn: (text: string) => void
+  readonly debug?: ((text: string) => void) | undefined
+  readonly now: () => Date
+  readonly buildDate: Date
+  /** Ends whatever is under way. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * The provider of an identity's credentials: each call is one session.
+ * @throws HoldfastError USAGE, URI_INVALID, ARN_INVALID
+ */
+export function createIdentityProvider(identity: Identity, surroundings: Surroundings): CredentialProvider {
+  const { env, now, buildDate, signal } = surroundings
+  return createProvider({
+    session: parseSession(identity, env),
+    source: surroundings.source ?? createSource(identity, surroundings),
+    readIntermediates: async () => {
+      if (identity.intermediates === undefined) return []
+      const { readCertificates } = await import('./io/pem-file.js')
+      return readCertificates(identity.intermediates)
+    },
+    connect: async (endpoint, options) => {
+      const { connectRolesAnywhere } = await import('./io/roles-anywhere.js')
+      return connectRolesAnywhere({ ...surroundings, endpoint, random: Math.random }, options)
+    },
+    now,
+    buildDate,
+    timeoutMs: (identity.timeout ?? DEFAULT_TIMEOUT_SECONDS) * 1000,
+    signal,
+  })
+}

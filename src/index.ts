@@ -1,0 +1,64 @@
+/**
+ * The library: a credential provider for the AWS SDK for JavaScript v3, with the private key in a PKCS#11
+ * token, in a file, or behind any {@link Signer}.
+ *
+ *     import { S3Client } from '@aws-sdk/client-s3'
+ *     import { fromRolesAnywhere } from 'holdfast'
+ *
+ *     const client = new S3Client({
+ *       region: 'eu-central-1',
+ *       credentials: fromRolesAnywhere({
+ *         pkcs11Uri: 'pkcs11:token=edge;id=%01?pin-source=file:/etc/holdfast/pin',
+ *         trustAnchorArn: 'arn:aws:rolesanywhere:…',
+ *         profileArn: 'arn:aws:rolesanywhere:…',
+ *         roleArn: 'arn:aws:iam::…',
+ *       }),
+ *     })
+ *
+ * The SDK keeps what a provider gives until shortly before it expires; here nothing is kept.
+ */
+
+import { BUILD_DATE } from './build.js'
+import type { CredentialProvider } from './core/credentials.js'
+import type { Identity } from './core/identity.js'
+import { type Signer, toSignerSource } from './core/signer.js'
+import { createIdentityProvider } from './identity-provider.js'
+
+export type { CredentialProvider, Credentials } from './core/credentials.js'
+export { type ErrorCode, HoldfastError } from './core/errors.js'
+export type { Identity } from './core/identity.js'
+export type { Signer, SigningAlgorithm } from './core/signer.js'
+
+/** An identity with its three ARNs, and how to use it. Paths are relative to the current directory. */
+export interface RolesAnywhereOptions extends Identity {
+  readonly trustAnchorArn: string
+  readonly profileArn: string
+  readonly roleArn: string
+  /** Signs instead of a token or a file; `pkcs11Uri`, `certificate` and `privateKey` are then not read. */
+  readonly signer?: Signer
+  /** Read for HOLDFAST_PIN, AWS_CA_BUNDLE, proxies and endpoint URLs. Default: this process's environment. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** Receives what a person should know although it is no error. Default: `process.emitWarning`. */
+  readonly onWarning?: (text: string) => void
+  /** Ends whatever is under way. */
+  readonly signal?: AbortSignal
+  /** Default: the system's clock. */
+  readonly now?: () => Date
+}
+
+/**
+ * A provider whose every call makes one session: one login, one signature, one CreateSession.
+ * @throws HoldfastError USAGE, URI_INVALID, ARN_INVALID at once; every other code from the provider
+ */
+export function fromRolesAnywhere(options: RolesAnywhereOptions): CredentialProvider {
+  return createIdentityProvider(options, {
+    env: options.env ?? process.env,
+    uid: process.geteuid?.() ?? 0,
+    execPath: process.execPath,
+    source: options.signer && toSignerSource(options.signer),
+    warn: options.onWarning ?? ((text) => process.emitWarning(text, 'HoldfastWarning')),
+    now: options.now ?? (() => new Date()),
+    buildDate: BUILD_DATE,
+    signal: options.signal ?? new AbortController().signal,
+  })
+}

@@ -1,0 +1,261 @@
+/**
+ * Starts, talks to and ends the token child: the one process that loads a PKCS#11 module, for one use.
+ * The child's stdout and stderr belong to the module and are captured. A child that does not answer in time
+ * is killed; how it ends after a complete answer does not matter. Time in which a person is asked for a PIN
+ * is not counted.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { Duplex, Readable } from 'node:stream'
+import { HoldfastError } from '../core/errors.js'
+import type { SignerSource } from '../core/signer.js'
+import {
+  type Frame,
+  type FromChild,
+  formatFrame,
+  type OpenRequest,
+  type PinNeed,
+  parseFailure,
+  parseFrame,
+  type ToChild,
+} from '../core/token-protocol.js'
+
+/** How to start the child. */
+export interface TokenChildOptions {
+  /** The program that runs the child: a Node executable. */
+  readonly execPath: string
+  /** The child's script. */
+  readonly childPath: string
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+/** How to start the child, and who answers it. */
+export interface TokenProcessOptions extends TokenChildOptions {
+  readonly request: OpenRequest
+  /** A child that was started early, if there is one left. */
+  readonly takeChild?: (() => TokenChild | undefined) | undefined
+  /** Gets the PIN from a person, a program or the environment. Only called if the token wants one. */
+  readonly givePin: (need: PinNeed, options: { signal: AbortSignal }) => Promise<Uint8Array>
+  readonly warn: (text: string) => void
+  /** Receives times, and what the module printed. */
+  readonly debug?: ((text: string) => void) | undefined
+}
+
+/** Secrets that a module has no business with. */
+const WITHHELD =
+  /^(HOLDFAST_|AWS_ACCESS_KEY_ID$|AWS_SECRET_ACCESS_KEY$|AWS_SESSION_TOKEN$|AWS_CONTAINER_AUTH)/
+
+/** What a module may print before the rest is thrown away, in characters. */
+const OUTPUT_LIMIT = 64 * 1024
+
+/** A child that has been started and waits for its first message. */
+export interface TokenChild {
+  readonly process: ChildProcess
+  /** Ends it; only for a child that no source has used. */
+  discard(): void
+}
+
+/**
+ * Starts a child before it is known what it is for, because its start takes longer than all that the program
+ * does meanwhile. It loads nothing until a source uses it.
+ */
+export function startTokenChild({ execPath, childPath, env }: TokenChildOptions): TokenChild {
+  const process = spawn(execPath, [childPath], {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    env: Object.fromEntries(Object.entries(env).filter(([name]) => !WITHHELD.test(name))),
+  })
+  // Whoever uses the child hears of it through the end of the process.
+  process.on('error', () => undefined)
+  return { process, discard: () => void process.kill('SIGKILL') }
+}
+
+/** A source whose signer is a key in a token; each use is one child. */
+export function createTokenSource(options: TokenProcessOptions): SignerSource {
+  return {
+    async withSigner(use, { signal }) {
+      const startedAt = performance.now()
+      const trace = (what: string) =>
+        options.debug?.(`${what} after ${Math.round(performance.now() - startedAt)} ms`)
+      const child = talkTo(options.takeChild?.() ?? startTokenChild(options), options)
+      const abort = () => child.kill(signal.reason)
+      signal.addEventListener('abort', abort, { once: true })
+      try {
+        child.send({ open: options.request })
+        const { opened } = await child.answer('opened', { signal })
+        trace('the token child found the certificate')
+        return await use({
+          certificate: Buffer.from(opened.certificate, 'base64'),
+          chain: opened.chain.map((der) => Buffer.from(der, 'base64')),
+          algorithm: opened.algorithm,
+          sign: async (message) => {
+            child.send({ sign: true }, message)
+            await child.answer('signed', { signal })
+            trace('the token signed')
+            return child.answerBytes()
+          },
+        })
+      } finally {
+        signal.removeEventListener('abort', abort)
+        await child.end()
+      }
+    },
+  }
+}
+
+type Answer<Key extends string> = Extract<FromChild, Record<Key, unknown>>
+
+interface Conversation {
+  send(message: ToChild, bytes?: Uint8Array): void
+  answer<Key extends 'opened' | 'signed'>(key: Key, options: { signal: AbortSignal }): Promise<Answer<Key>>
+  answerBytes(): Promise<Uint8Array>
+  kill(reason: unknown): void
+  /** Lets the child end by itself, or be killed at the deadline; waits for that only to report what it printed. */
+  end(): Promise<void>
+}
+
+function talkTo({ process: child }: TokenChild, options: TokenProcessOptions): Conversation {
+  const channel = child.stdio[3] as Duplex
+  const output = captureOutput(child)
+  const closed = new Promise((resolve) => child.once('close', resolve))
+  const frames = createFrameQueue(child, channel)
+  const { timeoutMs } = options.request
+  const deadline = createDeadline(timeoutMs, () => {
+    frames.fail(
+      new HoldfastError(
+        'TOKEN_TIMEOUT',
+        `the token or its PKCS#11 module did not answer within ${timeoutMs / 1000} s (--token-timeout): is it waiting for a touch, or is its daemon stopped?`,
+      ),
+    )
+    child.kill('SIGKILL')
+  })
+  deadline.start()
+
+  const send: Conversation['send'] = (message, bytes) => {
+    deadline.start()
+    channel.write(formatFrame({ json: message }))
+    if (bytes !== undefined) channel.write(formatFrame({ bytes }))
+  }
+  const givePin = async (need: PinNeed, signal: AbortSignal) => {
+    deadline.stop()
+    send({ pin: true }, await options.givePin(need, { signal }))
+  }
+  return {
+    send,
+    async answer(key, { signal }) {
+      for (;;) {
+        const message = (await frames.next()) as FromChild
+        if ('failed' in message) throw parseFailure(message.failed)
+        if ('warning' in message) options.warn(message.warning)
+        else if ('needPin' in message) await givePin(message.needPin, signal)
+        else if (key in message) {
+          deadline.stop()
+          return message as Answer<typeof key>
+        }
+      }
+    },
+    answerBytes: async () => (await frames.next()) as Uint8Array,
+    kill(reason) {
+      frames.fail(reason)
+      child.kill('SIGKILL')
+    },
+    async end() {
+      channel.end()
+      deadline.start()
+      void closed.then(deadline.stop)
+      if (options.debug === undefined) return unref(child, channel)
+      // What the module printed is known only when it has ended.
+      await closed
+      if (output() !== '') options.debug(`the PKCS#11 module printed: ${output()}`)
+    },
+  }
+}
+
+/** Neither a child that is still finishing nor its pipes keep the program alive. */
+function unref(child: ChildProcess, channel: Duplex): void {
+  child.unref()
+  for (const stream of [child.stdout, child.stderr, channel]) {
+    ;(stream as (Readable & { unref?: () => void }) | null)?.unref?.()
+  }
+}
+
+function captureOutput(child: ChildProcess): () => string {
+  let output = ''
+  for (const stream of [child.stdout!, child.stderr!]) {
+    stream.setEncoding('utf8')
+    stream.on('data', (text: string) => {
+      output = (output + text).slice(0, OUTPUT_LIMIT)
+    })
+  }
+  return () => output
+}
+
+function createDeadline(timeoutMs: number, expire: () => void): { start(): void; stop(): void } {
+  let timer: NodeJS.Timeout | undefined
+  const stop = () => clearTimeout(timer)
+  return {
+    stop,
+    start() {
+      stop()
+      timer = setTimeout(expire, timeoutMs).unref()
+    },
+  }
+}
+
+interface FrameQueue {
+  /** The next JSON value or bytes. */
+  next(): Promise<unknown>
+  fail(error: unknown): void
+}
+
+function createFrameQueue(child: ChildProcess, channel: Duplex): FrameQueue {
+  const frames: Frame[] = []
+  let failure: unknown
+  let wake: (() => void) | undefined
+  let received: Buffer = Buffer.alloc(0)
+  const fail = (error: unknown) => {
+    failure ??= error
+    wake?.()
+  }
+  channel.on('data', (chunk: Buffer) => {
+    received = Buffer.concat([received, chunk])
+    try {
+      for (let parsed = parseFrame(received); parsed !== undefined; parsed = parseFrame(received)) {
+        frames.push(parsed.frame)
+        received = parsed.rest
+      }
+    } catch (error) {
+      fail(error)
+    }
+    wake?.()
+  })
+  channel.on('error', () => {
+    // A broken channel shows as the child's end, which says more.
+  })
+  child.once('error', (cause) =>
+    fail(
+      new HoldfastError('MODULE_FAILED', `the token process cannot be started: ${cause.message}`, { cause }),
+    ),
+  )
+  child.once('close', (status, signal) => fail(describeEnd(status, signal)))
+  return {
+    fail,
+    async next() {
+      while (frames.length === 0) {
+        if (failure !== undefined) throw failure
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      }
+      const frame = frames.shift()!
+      return 'json' in frame ? frame.json : frame.bytes
+    },
+  }
+}
+
+function describeEnd(status: number | null, signal: NodeJS.Signals | null): HoldfastError {
+  const how = signal === null ? `ended with status ${status}` : `crashed (${signal})`
+  return new HoldfastError(
+    'MODULE_CRASHED',
+    `the PKCS#11 module ${how} before it answered; --debug shows what it printed. Try the vendor's newest module, or name another with --pkcs11-module`,
+  )
+}

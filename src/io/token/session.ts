@@ -1,0 +1,153 @@
+/**
+ * The tokens of a module, and one session with each that is used: searching, reading attributes, logging in.
+ * A key's secret attributes are never asked for.
+ * @see PKCS#11 v2.40 base specification §5.5 to §5.7
+ */
+
+import pkcs11js from 'pkcs11js'
+import type { SlotInfo, TokenInfo } from '../../core/pkcs11-match.js'
+import { describeToken } from '../../core/token-search.js'
+import { ABSENT, call, numberOf, translate } from './module.js'
+
+const CKF = { TOKEN_INITIALIZED: 0x400, RW_SESSION: 2, SERIAL_SESSION: 4 } as const
+
+/** User types of C_Login. */
+export const CKU = { USER: 1, CONTEXT_SPECIFIC: 2 } as const
+
+/**
+ * Gets the PIN for `token` and calls `attempt` with it, once. `attempt` throws PIN_INCORRECT and its kin
+ * if the token refuses the PIN.
+ */
+export type Login = (token: TokenInfo, attempt: (pin: string) => void) => Promise<void>
+
+/** A token in its slot. */
+export interface PresentToken {
+  readonly slot: Buffer
+  readonly slotInfo: SlotInfo
+  readonly info: TokenInfo
+}
+
+/** The initialised tokens that are present. @throws HoldfastError TOKEN_FAILED */
+export function listTokens(module: pkcs11js.PKCS11): PresentToken[] {
+  const slots = call('C_GetSlotList', () => module.C_GetSlotList(true))
+  return slots.flatMap((slot) => {
+    const token = readToken(module, slot)
+    return token === undefined ? [] : [token]
+  })
+}
+
+/** Undefined for a token that is not initialised, or that went away since the list was made. */
+function readToken(module: pkcs11js.PKCS11, slot: Buffer): PresentToken | undefined {
+  try {
+    const info = readTokenInfo(module, slot)
+    if ((info.flags & CKF.TOKEN_INITIALIZED) === 0) return undefined
+    const slotInfo = module.C_GetSlotInfo(slot)
+    return {
+      slot,
+      info,
+      slotInfo: {
+        id: Number(slot.readBigUInt64LE()),
+        manufacturer: slotInfo.manufacturerID,
+        description: slotInfo.slotDescription,
+      },
+    }
+  } catch (error) {
+    if (ABSENT.has(numberOf(error) ?? -1)) return undefined
+    throw translate('reading a slot', error)
+  }
+}
+
+function readTokenInfo(module: pkcs11js.PKCS11, slot: Buffer): TokenInfo {
+  const info = module.C_GetTokenInfo(slot)
+  return {
+    label: info.label,
+    manufacturer: info.manufacturerID,
+    model: info.model,
+    serial: info.serialNumber,
+    flags: info.flags,
+    minPinLength: info.minPinLen,
+    maxPinLength: info.maxPinLen,
+  }
+}
+
+/** One session for each token, opened when first needed and logged in at most once. */
+export interface Sessions {
+  open(token: PresentToken): Buffer
+  isLoggedIn(token: PresentToken): boolean
+  login(token: PresentToken): Promise<void>
+  /** Logs in again, or for one operation, with the PIN that was just accepted. */
+  repeatLogin(token: PresentToken, userType: number): void
+  objects(token: PresentToken, template: pkcs11js.Template): Buffer[]
+  attribute(token: PresentToken, object: Buffer, type: number): Buffer | undefined
+}
+
+/** Sessions are opened read-only, and closed by C_Finalize. */
+export function createSessions(module: pkcs11js.PKCS11, login: Login): Sessions {
+  const sessions = new Map<PresentToken, Buffer>()
+  const acceptedPins = new Map<PresentToken, string>()
+
+  const open = (token: PresentToken): Buffer => {
+    const session =
+      sessions.get(token) ??
+      call(`opening ${describeToken(token.info)}`, () => openSession(module, token.slot))
+    sessions.set(token, session)
+    return session
+  }
+  const loginWith = (token: PresentToken, userType: number, pin: string) => {
+    try {
+      module.C_Login(open(token), userType, pin)
+    } catch (error) {
+      if (numberOf(error) !== pkcs11js.CKR_USER_ALREADY_LOGGED_IN) {
+        throw translate(`login to ${describeToken(token.info)}`, error)
+      }
+    }
+  }
+  return {
+    open,
+    isLoggedIn: (token) => acceptedPins.has(token),
+    async login(token) {
+      // Flags are read again here: they must be fresh at the moment of the one try.
+      const info = call('C_GetTokenInfo', () => readTokenInfo(module, token.slot))
+      await login(info, (pin) => {
+        loginWith(token, CKU.USER, pin)
+        acceptedPins.set(token, pin)
+      })
+    },
+    repeatLogin: (token, userType) => loginWith(token, userType, acceptedPins.get(token)!),
+    objects(token, template) {
+      const session = open(token)
+      const what = `searching ${describeToken(token.info)}`
+      call(what, () => module.C_FindObjectsInit(session, template))
+      const objects: Buffer[] = []
+      for (;;) {
+        const batch = call(what, () => module.C_FindObjects(session, 64))
+        if (batch.length === 0) break
+        objects.push(...batch)
+      }
+      call(what, () => module.C_FindObjectsFinal(session))
+      return objects
+    },
+    attribute(token, object, type) {
+      try {
+        // One at a time: a single type that the token does not know fails the whole call.
+        const [attribute] = module.C_GetAttributeValue(open(token), object, [{ type }])
+        return attribute?.value as Buffer | undefined
+      } catch (error) {
+        const code = numberOf(error)
+        if (code === pkcs11js.CKR_ATTRIBUTE_TYPE_INVALID || code === pkcs11js.CKR_ATTRIBUTE_SENSITIVE) return
+        throw translate(`reading an object of ${describeToken(token.info)}`, error)
+      }
+    },
+  }
+}
+
+/** Some HSMs (AWS CloudHSM) refuse read-only sessions; only for them is a read-write one asked for. */
+function openSession(module: pkcs11js.PKCS11, slot: Buffer): Buffer {
+  try {
+    return module.C_OpenSession(slot, CKF.SERIAL_SESSION)
+  } catch (error) {
+    if (numberOf(error) === pkcs11js.CKR_TOKEN_NOT_RECOGNIZED || ABSENT.has(numberOf(error) ?? -1))
+      throw error
+    return module.C_OpenSession(slot, CKF.SERIAL_SESSION | CKF.RW_SESSION)
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * A signer source and a session become a credential provider: one CreateSession, one signature.
+ *
+ * The order keeps PINs and touches from being spent in vain: the network connects while the token opens; the
+ * certificate is checked by local rules; only when TLS stands is the key asked to sign; the signature
+ * is verified here before it is sent.
+ */
+
+import { verify } from 'node:crypto'
+import { type Arn, parseProfileArn, parseRoleArn, parseTrustAnchorArn, verifyArnsAgree } from './core/arn.js'
+import {
+  type Certificate,
+  describe,
+  parseCertificate,
+  publicKeyOf,
+  verifyEndEntity,
+} from './core/certificate.js'
+import { findChain } from './core/chain.js'
+import {
+  CREATE_SESSION_PATH,
+  type CreateSessionRequest,
+  formatCreateSessionRequest,
+  parseCreateSessionReply,
+} from './core/create-session.js'
+import type { CredentialProvider, Credentials } from './core/credentials.js'
+import { chooseEndpoint } from './core/endpoint.js'
+import { HoldfastError } from './core/errors.js'
+import type { Identity } from './core/identity.js'
+import { explainRefusal, type Reply } from './core/refusal.js'
+import type { Signer, SignerSource } from './core/signer.js'
+import { type PreparedRequest, prepareRequest } from './core/sigv4-x509.js'
+import type { Connection } from './io/roles-anywhere.js'
+
+/** Where and for what a session is asked. */
+export interface Session {
+  readonly endpoint: URL
+  /** Signing region. */
+  readonly region: string
+  readonly request: CreateSessionRequest
+}
+
+/** The parts of a provider. */
+export interface ProviderParts {
+  readonly source: SignerSource
+  readonly session: Session
+  /** Intermediates beside those that the signer brings. */
+  readonly readIntermediates: () => Promise<readonly Certificate[]>
+  /** Opens the way to the endpoint at once; its failure waits until it is awaited. */
+  readonly connect: (endpoint: URL, options: { signal: AbortSignal }) => Promise<Connection>
+  /** Time for connecting, and again for sending and its repeats, in milliseconds. */
+  readonly timeoutMs: number
+  readonly now: () => Date
+  readonly buildDate: Date
+  /** Ends the work from outside. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Reads the session from an identity.
+ * @throws HoldfastError USAGE, ARN_INVALID
+ */
+export function parseSession(identity: Identity, env: Readonly<Record<string, string | undefined>>): Session {
+  const { trustAnchorArn, profileArn, roleArn } = identity
+  const anchor = parseRequired(trustAnchorArn, '--trust-anchor-arn', parseTrustAnchorArn)
+  const profile = parseRequired(profileArn, '--profile-arn', parseProfileArn)
+  const role = parseRequired(roleArn, '--role-arn', parseRoleArn)
+  verifyArnsAgree(anchor, profile, role)
+  const region = identity.region ?? anchor.region
+  return {
+    region,
+    endpoint: chooseEndpoint({
+      endpoint: identity.endpoint,
+      env,
+      region,
+      fips: identity.useFipsEndpoint,
+      dualstack: identity.useDualstackEndpoint,
+    }),
+    request: {
+      trustAnchorArn: trustAnchorArn!,
+      profileArn: profileArn!,
+      roleArn: roleArn!,
+      durationSeconds: identity.sessionDuration,
+      roleSessionName: identity.roleSessionName,
+    },
+  }
+}
+
+function parseRequired(text: string | undefined, flag: string, parse: (text: string) => Arn): Arn {
+  if (text === undefined)
+    throw new HoldfastError('USAGE', `${flag} is missing: give it, or name a configured identity`)
+  return parse(text)
+}
+
+/** A provider that makes a new session each time it is called. */
+export function createProvider(parts: ProviderParts): CredentialProvider {
+  const { source, session, timeoutMs, signal } = parts
+  return async () => {
+    const body = formatCreateSessionRequest(session.request)
+    const connecting = withDeadline(signal, timeoutMs, (deadline) =>
+      parts.connect(session.endpoint, { signal: deadline }),
+    )
+    // Until it is awaited below, a failure to connect is nobody's business.
+    connecting.catch(() => undefined)
+    try {
+      return await source.withSigner(
+        async (signer) => {
+          const { certificate, prepare } = await chooseRequest(parts, signer, body)
+          const connection = await connecting
+          const signedAt = parts.now()
+          const prepared = prepare(signedAt)
+          const signature = await signer.sign(prepared.stringToSign, { signal })
+          verifySignature(certificate, prepared, signature)
+          const headers = { ...prepared.headers, authorization: prepared.formatAuthorization(signature) }
+          const reply = await withDeadline(signal, timeoutMs, (deadline) =>
+            connection.send({ headers, body }, { signal: deadline }),
+          )
+          return readReply(parts, certificate, reply)
+        },
+        { signal },
+      )
+    } finally {
+      connecting.then(
+        (connection) => connection.close(),
+        () => undefined,
+      )
+    }
+  }
+}
+
+/** Lends a signal that is aborted with `signal`, or when the time is up before `work` has ended. */
+async function withDeadline<T>(
+  signal: AbortSignal,
+  timeoutMs: number,
+  work: (deadline: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const deadline = new AbortController()
+  const abort = () => deadline.abort(signal.reason)
+  if (signal.aborted) abort()
+  signal.addEventListener('abort', abort, { once: true })
+  const expired = new HoldfastError('DEADLINE_EXCEEDED', `no answer within ${timeoutMs / 1000} s (--timeout)`)
+  const timer = setTimeout(() => deadline.abort(expired), timeoutMs)
+  try {
+    return await work(deadline.signal)
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+/** Local rules, which cost nothing, before anything that costs. */
+async function chooseRequest(parts: ProviderParts, signer: Signer, body: Uint8Array) {
+  const certificate = parseCertificate(signer.certificate)
+  verifyEndEntity(certificate, { now: parts.now(), buildDate: parts.buildDate })
+  const chain = findChain(certificate, [
+    ...signer.chain.flatMap(tolerantParse),
+    ...(await parts.readIntermediates()),
+  ])
+  const { endpoint, region } = parts.session
+  const prepare = (date: Date) =>
+    prepareRequest({
+      host: endpoint.host,
+      path: CREATE_SESSION_PATH,
+      body,
+      date,
+      region,
+      certificate,
+      chain,
+      algorithm: signer.algorithm,
+    })
+  return { certificate, prepare }
+}
+
+/** What lies beside the leaf in a token may be anything; only what the user named must parse. */
+function tolerantParse(der: Uint8Array): Certificate[] {
+  try {
+    return [parseCertificate(der)]
+  } catch {
+    return []
+  }
+}
+
+/** A wrong key found here costs nothing; found by the service it reads "Invalid signature". */
+function verifySignature(certificate: Certificate, prepared: PreparedRequest, signature: Uint8Array): void {
+  if (verify('sha256', prepared.stringToSign, publicKeyOf(certificate), signature)) return
+  throw new HoldfastError(
+    'SIGNATURE_INVALID',
+    `the signature does not verify with ${describe(certificate)}: the private key belongs to another certificate. Nothing was sent`,
+  )
+}
+
+function readReply(parts: ProviderParts, certificate: Certificate, reply: Reply): Credentials {
+  const now = parts.now()
+  const { request } = parts.session
+  if (reply.status >= 200 && reply.status < 300) {
+    return parseCreateSessionReply(reply.body, { now, roleArn: request.roleArn })
+  }
+  throw explainRefusal(reply, { ...request, now, certificate: describe(certificate) })
+}

@@ -1,0 +1,213 @@
+/**
+ * The child process that loads the PKCS#11 module, reads a stored PIN, signs, and ends. A module that hangs,
+ * crashes or prints costs one signature and never the program. Messages travel on descriptor 3; the module's
+ * own output on 1 and 2 is captured by the parent.
+ */
+
+import { readSync, writeSync } from 'node:fs'
+import { Worker } from 'node:worker_threads'
+import { parseCertificate } from './core/certificate.js'
+import { HoldfastError } from './core/errors.js'
+import {
+  type PinIdentity,
+  parsePin,
+  type TokenIdentity,
+  verifyPinLength,
+  verifyPinMayBeTried,
+} from './core/pin.js'
+import { type TokenInfo, unpad } from './core/pkcs11-match.js'
+import { parsePkcs11Uri } from './core/pkcs11-uri.js'
+import {
+  type ChildPin,
+  type Frame,
+  type FromChild,
+  formatFailure,
+  formatFrame,
+  type OpenRequest,
+  type PinNeed,
+  parseFrame,
+  type ToChild,
+} from './core/token-protocol.js'
+import { readPinFile } from './io/pin-file.js'
+import { withPinGuard } from './io/pin-guard.js'
+import type { Login, TokenQuery } from './io/token/token.js'
+
+const CHANNEL = 3
+
+let received: Buffer = Buffer.alloc(0)
+
+/** The next frame, or undefined when the parent has closed the channel. Blocks: there is nothing else to do. */
+function receive(): Frame | undefined {
+  const chunk = Buffer.alloc(65536)
+  for (;;) {
+    const parsed = parseFrame(received)
+    if (parsed !== undefined) {
+      received = parsed.rest
+      return parsed.frame
+    }
+    const length = readSync(CHANNEL, chunk)
+    if (length === 0) return undefined
+    received = Buffer.concat([received, chunk.subarray(0, length)])
+  }
+}
+
+function receiveMessage(): ToChild | undefined {
+  const frame = receive()
+  return frame !== undefined && 'json' in frame ? (frame.json as ToChild) : undefined
+}
+
+function receiveBytes(): Uint8Array {
+  const frame = receive()
+  if (frame === undefined || !('bytes' in frame)) throw new Error('expected bytes')
+  return frame.bytes
+}
+
+function sendFrame(frame: Frame): void {
+  for (let rest = formatFrame(frame); rest.length > 0; ) rest = rest.subarray(writeSync(CHANNEL, rest))
+}
+
+function send(message: FromChild, bytes?: Uint8Array): void {
+  sendFrame({ json: message })
+  if (bytes !== undefined) sendFrame({ bytes })
+}
+
+/**
+ * Ends this process when the module holds it for too long, or when the parent has died. A call into the module
+ * blocks this thread, so only another thread can do it. While the program is waited for (a person types
+ * the PIN) the time does not count, and the closed channel tells of the parent's death.
+ */
+interface Watchdog {
+  pause(): void
+  resume(): void
+}
+
+function startWatchdog(timeoutMs: number): Watchdog {
+  const state = new Int32Array(new SharedArrayBuffer(8))
+  const code = `
+    const { workerData: { state, timeoutMs, parent } } = require('node:worker_threads')
+    const step = 250
+    let left = timeoutMs + 1000
+    while (left > 0) {
+      Atomics.wait(state, 0, 0, step)
+      if (Atomics.load(state, 1) === 0) left -= step
+      if (process.ppid !== parent) left = Math.min(left, 1000)
+    }
+    process.kill(process.pid, 'SIGKILL')`
+  new Worker(code, { eval: true, workerData: { state, timeoutMs, parent: process.ppid } }).unref()
+  return { pause: () => void Atomics.store(state, 1, 1), resume: () => void Atomics.store(state, 1, 0) }
+}
+
+function parseQuery(request: OpenRequest): TokenQuery {
+  return {
+    module: request.module,
+    certificate:
+      request.certificate === undefined
+        ? undefined
+        : parseCertificate(Buffer.from(request.certificate, 'base64')),
+    certificateUri: request.certificateUri === undefined ? undefined : parsePkcs11Uri(request.certificateUri),
+    keyUri: parsePkcs11Uri(request.keyUri),
+  }
+}
+
+/** tpm2-pkcs11 gives every token the serial number zero: there the store tells tokens apart. */
+function identify(token: TokenInfo): TokenIdentity {
+  const [label, manufacturer, model, serial] = [
+    token.label,
+    token.manufacturer,
+    token.model,
+    token.serial,
+  ].map(unpad) as [string, string, string, string]
+  const store = process.env.TPM2_PKCS11_STORE ?? `${process.env.HOME}/.tpm2_pkcs11`
+  return { label, manufacturer, model, serial, ...(/^0+$/.test(serial) ? { store } : {}) }
+}
+
+/** Gets the PIN where it is and tries it once, inside the guard. */
+function createLogin({ pin: source, guard }: OpenRequest, watchdog: Watchdog): Login {
+  return async (info, attempt) => {
+    const token = identify(info)
+    verifyPinMayBeTried(info.flags, source.kind, token.label)
+    const { pin, identity } = await obtainPin(source, { token, flags: info.flags }, watchdog)
+    verifyPinLength(pin, { min: info.minPinLength, max: info.maxPinLength }, token.label)
+    const login = () => attempt(Buffer.from(pin).toString('utf8'))
+    if (!guard.enabled) return login()
+    const { directories } = guard
+    // The watchdog bounds the wait for another login, too.
+    const signal = new AbortController().signal
+    await withPinGuard(
+      { token, pin: identity, directories, uid: geteuid(), now: () => new Date(), signal },
+      login,
+    )
+  }
+}
+
+/** The PIN, and what tells it from another one. */
+async function obtainPin(
+  source: ChildPin,
+  need: PinNeed,
+  watchdog: Watchdog,
+): Promise<{ pin: Uint8Array; identity: PinIdentity }> {
+  const { kind, name } = source
+  if (source.path !== undefined) {
+    const credentialsDirectory = process.env.CREDENTIALS_DIRECTORY
+    const { warnings, ...stored } = await readPinFile(source.path, { uid: geteuid(), credentialsDirectory })
+    for (const warning of warnings) send({ warning })
+    return stored
+  }
+  send({ needPin: need })
+  watchdog.pause()
+  const answer = receiveMessage()
+  const bytes = answer === undefined ? undefined : receiveBytes()
+  watchdog.resume()
+  if (bytes === undefined) throw new HoldfastError('INTERRUPTED', 'nobody gave the PIN')
+  const pin = parsePin(bytes, name)
+  return { pin, identity: kind === 'terminal' ? { kind: 'typed' } : { kind: 'secret', name, pin } }
+}
+
+function geteuid(): number {
+  return process.geteuid?.() ?? 0
+}
+
+/** The binding is loaded here, so that a missing addon can be reported like every other failure. */
+async function importToken(): Promise<typeof import('./io/token/token.js')> {
+  try {
+    return await import('./io/token/token.js')
+  } catch (cause) {
+    throw new HoldfastError(
+      'ADDON_MISSING',
+      `the PKCS#11 addon for ${process.platform}-${process.arch} cannot be loaded: install the package pkcs11js beside holdfast, where a C++ compiler is`,
+      { cause },
+    )
+  }
+}
+
+async function main(): Promise<void> {
+  const first = receiveMessage()
+  if (first === undefined || !('open' in first)) throw new Error('expected a request to open')
+  const watchdog = startWatchdog(first.open.timeoutMs)
+  const { withToken } = await importToken()
+  const query = parseQuery(first.open)
+  await withToken(query, createLogin(first.open, watchdog), async (token) => {
+    send({
+      opened: {
+        certificate: Buffer.from(token.certificate.der).toString('base64'),
+        chain: token.chain.map((der) => Buffer.from(der).toString('base64')),
+        algorithm: token.algorithm,
+      },
+    })
+    for (;;) {
+      watchdog.pause()
+      const message = receiveMessage()
+      watchdog.resume()
+      if (message === undefined) return
+      send({ signed: true }, await token.sign(receiveBytes()))
+    }
+  })
+}
+
+main().catch((error: unknown) => {
+  try {
+    send(formatFailure(error))
+  } catch {
+    // The parent is gone, and with it everybody who could be told.
+  }
+})
