@@ -201,7 +201,7 @@ function writeTypes(outdir) {
 
   const reached = new Set([join(types, 'index.d.ts')])
   for (const file of reached) {
-    const text = readFileSync(file, 'utf8')
+    const text = readFileSync(file, 'utf8').replaceAll(/\/\*.*?\*\//gs, '')
     for (const [, name] of text.matchAll(/(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g)) {
       if (name.startsWith('.')) reached.add(join(dirname(file), name.replace(/\.js$/, '.d.ts')))
       else throw new Error(`${relative(outdir, file)} leaks the types of ${name}`)

@@ -7,7 +7,7 @@ import mocha from 'mocha'
 export default class Reporter extends mocha.reporters.Spec {
   override epilogue(): void {
     super.epilogue()
-    const leftOut = process.env['HOLDFAST_LEFT_OUT']
+    const leftOut = process.env.HOLDFAST_LEFT_OUT
     if (leftOut) console.log(`Left to scripts/test --all:\n${leftOut}\n`)
     const { passes, failures } = this.stats
     console.log(`${passes} passed, ${failures} failed`)
