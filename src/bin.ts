@@ -5,12 +5,24 @@
  */
 
 import { BUILD_DATE, VERSION } from './build.js'
-import { runCli } from './cli.js'
 import { HoldfastError } from './core/errors.js'
+import { formatPrintable } from './core/printable.js'
+import { startTokenChild, type TokenChild } from './io/token-process.js'
 
 const args = process.argv.slice(2)
 // A PIN inside a URI must not stay readable in /proc; setting the title overwrites the arguments.
 if (args.some((argument) => argument.includes('pin-value'))) process.title = 'holdfast'
+
+// The child's start is the longest part of a credential, so it comes before even the command line is parsed.
+let tokenChild: TokenChild | undefined
+if (args[0] === 'credential-process' && !args.some((argument) => argument.startsWith('--private-key'))) {
+  tokenChild = startTokenChild({ execPath: process.execPath, env: process.env })
+}
+function takeChild(): TokenChild | undefined {
+  const child = tokenChild
+  tokenChild = undefined
+  return child
+}
 
 const interrupt = new AbortController()
 let interruptedBy: NodeJS.Signals | undefined
@@ -32,20 +44,18 @@ function writeStdout(text: string): Promise<void> {
 
 /** Texts from tokens, servers and files may hold terminal escapes or line ends: both are shown, not obeyed. */
 function writeStderr(line: string): void {
-  const visible = line.replace(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
-  )
-  process.stderr.write(`holdfast: ${visible}\n`)
+  process.stderr.write(`holdfast: ${formatPrintable(line)}\n`)
 }
 // A closed stderr must not turn into an exception on the way out.
 process.stderr.on('error', () => undefined)
 
+const { runCli } = await import('./cli.js')
 const status = await runCli(args, {
   env: process.env,
   uid: process.geteuid?.() ?? 0,
   execPath: process.execPath,
   programPath: process.argv[1]!,
+  takeChild,
   version: VERSION,
   buildDate: BUILD_DATE,
   now: () => new Date(),
@@ -53,6 +63,7 @@ const status = await runCli(args, {
   stderr: writeStderr,
   signal: interrupt.signal,
 })
+takeChild()?.discard()
 // A shell tells an interrupted program by the signal that ended it.
 if (status !== 0 && interruptedBy !== undefined) process.kill(process.pid, interruptedBy)
 process.exit(status)

@@ -14,12 +14,37 @@ interface Command {
   readonly run: (argv: never, context: Context) => Promise<void>
 }
 
-const COMMANDS: readonly [usage: string, description: string, load: () => Command | Promise<Command>][] = [
-  [
-    'credential-process [name]',
-    'Get credentials and print them as the AWS SDKs expect them from a credential_process',
-    () => credentialProcess,
-  ],
+/** One command: how it is called, what it is for, and where its code is. */
+interface CommandEntry {
+  readonly command: string
+  readonly describe: string
+  readonly load: () => Promise<Command>
+}
+
+const COMMANDS: readonly CommandEntry[] = [
+  {
+    command: 'credential-process [name]',
+    describe: 'Print credentials as AWS SDKs read them from a credential_process',
+    load: async () => credentialProcess,
+  },
+  {
+    command: 'configure <name>',
+    describe: 'Write a profile with credential_process to the AWS config file',
+    load: () => import('./commands/configure.js'),
+  },
+  {
+    command: 'emulator',
+    describe: 'Run a strict local stand-in for IAM Roles Anywhere',
+    load: () => import('./commands/emulator.js'),
+  },
+]
+
+const TOKEN_COMMANDS: readonly CommandEntry[] = [
+  {
+    command: 'retry-pin [label]',
+    describe: 'Allow a PIN that a token refused to be tried again',
+    load: () => import('./commands/token-retry-pin.js'),
+  },
 ]
 
 /**
@@ -51,7 +76,17 @@ function createParser(context: Context): Argv {
     .fail((message, error) => {
       throw error ?? new HoldfastError('USAGE', message)
     })
-  for (const [command, describe, load] of COMMANDS) {
+  addCommands(parser, COMMANDS, context)
+  return parser.command('token', 'Work on a token', (argv) =>
+    addCommands(argv, TOKEN_COMMANDS, context).demandCommand(
+      1,
+      'name a command; holdfast token --help lists them',
+    ),
+  )
+}
+
+function addCommands(parser: Argv, entries: readonly CommandEntry[], context: Context): Argv {
+  for (const { command, describe, load } of entries) {
     parser.command({
       command,
       describe,

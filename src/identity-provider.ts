@@ -7,23 +7,16 @@ import type { CredentialProvider } from './core/credentials.js'
 import type { Identity } from './core/identity.js'
 import type { SignerSource } from './core/signer.js'
 import { createProvider, parseSession } from './provider.js'
-import { createSource } from './source.js'
+import { createSource, type SourceSurroundings } from './source.js'
 
 const DEFAULT_TIMEOUT_SECONDS = 30
 
 /** What a provider needs of the process it is used in. */
-export interface Surroundings {
-  readonly env: Readonly<Record<string, string | undefined>>
-  /** Numeric id of the effective user. */
-  readonly uid: number
-  /** A Node executable, to run the token child. */
-  readonly execPath: string
+export interface Surroundings extends SourceSurroundings {
   /** Takes the place of the identity's own key. */
   readonly source?: SignerSource | undefined
   /** False accepts any TLS certificate. Default true. */
   readonly verifyTls?: boolean | undefined
-  readonly warn: (text: string) => void
-  readonly debug?: ((text: string) => void) | undefined
   readonly now: () => Date
   readonly buildDate: Date
   /** Ends whatever is under way. */

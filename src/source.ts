@@ -3,7 +3,6 @@
  * refused here, before anything is opened.
  */
 
-import { fileURLToPath } from 'node:url'
 import { HoldfastError } from './core/errors.js'
 import { type Identity, isPkcs11Uri } from './core/identity.js'
 import {
@@ -26,7 +25,7 @@ import type { SignerSource } from './core/signer.js'
 import type { ModuleReference, PinNeed } from './core/token-protocol.js'
 import { createKeyFileSource, readCertificates } from './io/pem-file.js'
 import { findSystemdCredential } from './io/pin-file.js'
-import { createTokenSource } from './io/token-process.js'
+import { createTokenSource, type TokenChild } from './io/token-process.js'
 
 /** Loads every module that the machine has configured; nothing has to be named then. */
 const DEFAULT_MODULE = 'p11-kit-proxy.so'
@@ -38,6 +37,8 @@ export interface SourceSurroundings {
   readonly uid: number
   /** A Node executable, to run the token child. */
   readonly execPath: string
+  /** A token child that was started early, if there is one left. */
+  readonly takeChild?: (() => TokenChild | undefined) | undefined
   readonly warn: (text: string) => void
   readonly debug?: ((text: string) => void) | undefined
 }
@@ -127,7 +128,6 @@ function createTokenKeySource(
       const source = createTokenSource({
         ...surroundings,
         request: { ...request, pin: childPin },
-        childPath: fileURLToPath(import.meta.resolve('holdfast/token-child')),
         givePin: (need, { signal }) => givePin(pin, need, surroundings, { signal }),
       })
       return source.withSigner(use, options)

@@ -3,6 +3,8 @@
  * run them with any environment, clock and output.
  */
 
+import type { TokenChild } from '../io/token-process.js'
+
 /** Made once by the executable. */
 export interface Context {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -12,6 +14,8 @@ export interface Context {
   readonly execPath: string
   /** Path of this program as it was started. */
   readonly programPath: string
+  /** A token child that was started before the command line was parsed, if there is one left. */
+  readonly takeChild: () => TokenChild | undefined
   readonly version: string
   readonly buildDate: Date
   readonly now: () => Date

@@ -8,18 +8,21 @@
 import { dirname, resolve } from 'node:path'
 import { type AST, ParseError, parseTOML } from 'toml-eslint-parser'
 import { HoldfastError } from './errors.js'
-import type { Identity } from './identity.js'
+import { type Identity, isPkcs11Uri } from './identity.js'
 import { parsePkcs11Uri } from './pkcs11-uri.js'
 
 type Kind = 'text' | 'uri' | 'path' | 'path or uri' | 'path or name' | 'seconds' | 'boolean' | 'on or off'
 
-interface Setting {
+/** One key of an identity. */
+export interface Setting {
   readonly key: string
+  /** The same in an {@link Identity}. */
   readonly field: keyof Identity
   readonly kind: Kind
 }
 
-const SETTINGS: readonly Setting[] = [
+/** All keys of an identity, in the order in which they are documented; each is also a flag. */
+export const SETTINGS: readonly Setting[] = [
   { key: 'pkcs11-uri', field: 'pkcs11Uri', kind: 'uri' },
   { key: 'pkcs11-module', field: 'pkcs11Module', kind: 'path or name' },
   { key: 'allow-uri-module', field: 'allowUriModule', kind: 'boolean' },
@@ -43,13 +46,8 @@ const SETTINGS: readonly Setting[] = [
   { key: 'pin-guard', field: 'pinGuard', kind: 'on or off' },
 ]
 
-/** The keys of an identity, in the order in which they are documented; each is also a flag. */
-export const CONFIG_KEYS: readonly string[] = SETTINGS.map(({ key }) => key)
-
 /** What a name of an identity looks like: it is typed in shells and stands in AWS config files. */
 export const IDENTITY_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]*$/
-
-const IS_URI = /^\s*pkcs11:/i
 
 /** Where something stands in the file, as the parser counts: lines from 1, columns from 0. */
 interface Place {
@@ -108,7 +106,7 @@ export function parseConfig(text: string, file: string): Map<string, Identity> {
 /** True if a URI of the identity has a `pin-value`, so that whoever reads the config file has the PIN. */
 export function holdsPin(identity: Identity): boolean {
   return [identity.pkcs11Uri, identity.certificate, identity.privateKey].some(
-    (text) => text !== undefined && IS_URI.test(text) && parsePkcs11Uri(text).pinValue !== undefined,
+    (text) => isPkcs11Uri(text) && parsePkcs11Uri(text).pinValue !== undefined,
   )
 }
 
@@ -167,7 +165,7 @@ function readValue(
   }
   if (typeof plain !== 'string') throw fault('is a text, in quotes')
   if (plain === '') throw fault('is empty: leave it out instead')
-  if (kind === 'uri' || (kind === 'path or uri' && IS_URI.test(plain))) {
+  if (kind === 'uri' || (kind === 'path or uri' && isPkcs11Uri(plain))) {
     try {
       parsePkcs11Uri(plain)
     } catch (error) {
@@ -189,7 +187,7 @@ function readValue(
 function suggest(word: string): string {
   // camelCase, snake_case and kebab-case are the same mistake.
   const kebab = word.replace(/(?<=[a-z0-9])(?=[A-Z])|_/g, '-').toLowerCase()
-  const [nearest] = CONFIG_KEYS.map((key) => ({ key, distance: editDistance(kebab, key) })).sort(
+  const [nearest] = SETTINGS.map(({ key }) => ({ key, distance: editDistance(kebab, key) })).sort(
     (one, other) => one.distance - other.distance,
   )
   if (nearest === undefined || nearest.distance > Math.max(2, nearest.key.length / 3)) return ''

@@ -13,10 +13,10 @@ export interface QuickStartOptions {
   /** Trust policy of the role, an object or JSON text; by default any certificate of the new anchor may assume it. */
   readonly trustPolicy?: unknown
   /** Seconds, 3600..43200; default 43200, so that the profile's duration alone decides. */
-  readonly maxSessionDuration?: number
+  readonly maxSessionDuration?: number | undefined
   /** The profile's, 900..43200; default 3600. */
-  readonly durationSeconds?: number
-  readonly acceptRoleSessionName?: boolean
+  readonly durationSeconds?: number | undefined
+  readonly acceptRoleSessionName?: boolean | undefined
 }
 
 export interface QuickStartArns {

@@ -65,5 +65,5 @@ export function findRevoked(
 function parsePem(pem: string): x509.X509Crl {
   const blocks = pem.match(/-----BEGIN X509 CRL-----[^-]*-----END X509 CRL-----/g) ?? []
   if (blocks.length !== 1) throw new Error(`${blocks.length} "X509 CRL" blocks in PEM, where one is needed`)
-  return new x509.X509Crl(blocks[0]!)
+  return new x509.X509Crl(Buffer.from(blocks[0]!.replace(/-----[^-]+-----/g, ''), 'base64'))
 }

@@ -4,8 +4,11 @@
  * IAM's, and the emulator has none. Only CreateSession proves who calls.
  */
 import { ADMIN_ROUTES } from './admin.js'
+import { CRL_ROUTES } from './control-plane/crls.js'
 import { PROFILE_ROUTES } from './control-plane/profiles.js'
 import type { Call, Route } from './control-plane/route.js'
+import { SUBJECT_ROUTES } from './control-plane/subjects.js'
+import { TAG_ROUTES } from './control-plane/tags.js'
 import { TRUST_ANCHOR_ROUTES } from './control-plane/trust-anchors.js'
 import { createSession } from './create-session.js'
 import type { HttpReply, HttpRequest } from './http-message.js'
@@ -13,7 +16,14 @@ import { errorReply, ServiceError, validationError } from './service-error.js'
 import { parseJsonBody } from './shape.js'
 import type { World } from './state.js'
 
-const ROUTES: readonly Route[] = [...TRUST_ANCHOR_ROUTES, ...PROFILE_ROUTES, ...ADMIN_ROUTES]
+const ROUTES: readonly Route[] = [
+  ...TRUST_ANCHOR_ROUTES,
+  ...PROFILE_ROUTES,
+  ...CRL_ROUTES,
+  ...SUBJECT_ROUTES,
+  ...TAG_ROUTES,
+  ...ADMIN_ROUTES,
+]
 
 /** Answers one request. Every refusal is a reply; what is thrown is a bug. */
 export async function answer(request: HttpRequest, world: World): Promise<HttpReply> {

@@ -4,7 +4,8 @@
  * process alone; ML-DSA is not supported, since Node does not verify it yet.
  * @see https://docs.aws.amazon.com/rolesanywhere/latest/userguide/authentication-sign-process.html
  */
-import { createHash, verify } from 'node:crypto'
+import { verify } from 'node:crypto'
+import { canonicalRequest, sha256Hex } from './canonical-request.js'
 import { type Certificate, readCertificate } from './certificate.js'
 import type { HttpRequest } from './http-message.js'
 import { accessDenied } from './service-error.js'
@@ -61,7 +62,7 @@ function parseAuthorization(header: string, region: string): Authorization {
   if (match === null)
     throw malformed('Authorization is not "algorithm Credential=…, SignedHeaders=…, Signature=…"')
   const [, algorithm, credential, signedHeaders, signature] = match as unknown as string[]
-  if (KEY_TYPES[algorithm!] === undefined) throw malformed(`algorithm ${algorithm} is not supported`)
+  if (!Object.hasOwn(KEY_TYPES, algorithm!)) throw malformed(`algorithm ${algorithm} is not supported`)
   const [serial, date, scopeRegion, service, terminator, ...rest] = credential!.split('/')
   if (terminator === undefined || rest.length > 0)
     throw malformed('Credential is not serial/date/region/service/aws4_request')
@@ -181,49 +182,4 @@ function verifySignature(
   if (!verify('sha256', Buffer.from(stringToSign), certificate.publicKey, authorization.signature)) {
     throw accessDenied('Invalid signature', 'the signature does not verify over the canonical request')
   }
-}
-
-/** The canonical request of SigV4. The path needs no encoding: only `/sessions` comes here. */
-function canonicalRequest(request: HttpRequest, signedHeaders: readonly string[]): string {
-  const headers = signedHeaders.map((name) => {
-    const values = request.headers.get(name)!.map((value) => value.trim().replace(/ +/g, ' '))
-    return `${name}:${values.join(',')}\n`
-  })
-  return [
-    request.method,
-    request.path,
-    canonicalQuery(request.query),
-    headers.join(''),
-    signedHeaders.join(';'),
-    sha256Hex(request.body),
-  ].join('\n')
-}
-
-function canonicalQuery(query: string): string {
-  if (query === '') return ''
-  return query
-    .split('&')
-    .map((pair) => {
-      const [name = '', ...value] = pair.split('=')
-      return [encodeStrictly(name), encodeStrictly(value.join('=')).replaceAll('%3D', '%253D')] as const
-    })
-    .sort(([aName, aValue], [bName, bValue]) => compare(aName, bName) || compare(aValue, bValue))
-    .map((pair) => pair.join('='))
-    .join('&')
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : Number(a > b)
-}
-
-/** Decodes, then encodes everything but RFC 3986's unreserved characters. */
-function encodeStrictly(text: string): string {
-  return encodeURIComponent(decodeURIComponent(text)).replace(
-    /[!'()*]/g,
-    (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`,
-  )
-}
-
-function sha256Hex(data: string | Uint8Array): string {
-  return createHash('sha256').update(data).digest('hex')
 }

@@ -7,6 +7,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Duplex, Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import { HoldfastError } from '../core/errors.js'
 import type { SignerSource } from '../core/signer.js'
 import {
@@ -24,8 +25,6 @@ import {
 export interface TokenChildOptions {
   /** The program that runs the child: a Node executable. */
   readonly execPath: string
-  /** The child's script. */
-  readonly childPath: string
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
@@ -59,14 +58,15 @@ export interface TokenChild {
  * Starts a child before it is known what it is for, because its start takes longer than all that the program
  * does meanwhile. It loads nothing until a source uses it.
  */
-export function startTokenChild({ execPath, childPath, env }: TokenChildOptions): TokenChild {
-  const process = spawn(execPath, [childPath], {
+export function startTokenChild({ execPath, env }: TokenChildOptions): TokenChild {
+  const script = fileURLToPath(import.meta.resolve('holdfast/token-child'))
+  const child = spawn(execPath, [script], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: Object.fromEntries(Object.entries(env).filter(([name]) => !WITHHELD.test(name))),
   })
   // Whoever uses the child hears of it through the end of the process.
-  process.on('error', () => undefined)
-  return { process, discard: () => void process.kill('SIGKILL') }
+  child.on('error', () => undefined)
+  return { process: child, discard: () => void child.kill('SIGKILL') }
 }
 
 /** A source whose signer is a key in a token; each use is one child. */

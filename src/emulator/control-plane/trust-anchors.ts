@@ -10,7 +10,7 @@ import { jsonReply } from '../http-message.js'
 import { notFound, validationError } from '../service-error.js'
 import { boolean, type Of, oneOf, optional, parseShape, string, structure } from '../shape.js'
 import { newResource, type TrustAnchor, type World } from '../state.js'
-import { mergeSettings, notificationSettings } from './notification-settings.js'
+import { mergeSettings, notificationSettingKeys, notificationSettings } from './notification-settings.js'
 import { type Call, pageReply, type Route } from './route.js'
 
 const MAX_CERTIFICATES = 2
@@ -98,11 +98,7 @@ function updateTrustAnchor({ path, body }: Call, world: World): TrustAnchor {
   const anchor = getTrustAnchor(world, path.trustAnchorId)
   const request = parseShape(updateRequest, body)
   const newSource = request.source === undefined ? anchor.source : verifySource(request.source)
-  return Object.assign(anchor, {
-    name: request.name ?? anchor.name,
-    source: newSource,
-    updatedAt: world.now().toISOString(),
-  })
+  return touch(anchor, world, { name: request.name ?? anchor.name, source: newSource })
 }
 
 function deleteTrustAnchor({ path }: Call, world: World): TrustAnchor {
@@ -116,15 +112,37 @@ function deleteTrustAnchor({ path }: Call, world: World): TrustAnchor {
   return anchor
 }
 
+const putSettingsRequest = structure({ trustAnchorId: uuid, notificationSettings })
+
+function putNotificationSettings({ body }: Call, world: World): TrustAnchor {
+  const request = parseShape(putSettingsRequest, body)
+  const anchor = getTrustAnchor(world, request.trustAnchorId)
+  return touch(anchor, world, {
+    notificationSettings: mergeSettings(
+      anchor.notificationSettings,
+      request.notificationSettings,
+      world.state.account,
+    ),
+  })
+}
+
+const resetSettingsRequest = structure({ trustAnchorId: uuid, notificationSettingKeys })
+
+function resetNotificationSettings({ body }: Call, world: World): TrustAnchor {
+  const request = parseShape(resetSettingsRequest, body)
+  const anchor = getTrustAnchor(world, request.trustAnchorId)
+  const kept = anchor.notificationSettings.filter(
+    (setting) => !request.notificationSettingKeys.some(({ event }) => event === setting.event),
+  )
+  return touch(anchor, world, { notificationSettings: mergeSettings(kept, [], world.state.account) })
+}
+
+function touch(anchor: TrustAnchor, world: World, changes: Partial<TrustAnchor>): TrustAnchor {
+  return Object.assign(anchor, changes, { updatedAt: world.now().toISOString() })
+}
+
 function setEnabled(enabled: boolean): Route['answer'] {
-  return ({ path }, world) =>
-    reply(
-      200,
-      Object.assign(getTrustAnchor(world, path.trustAnchorId), {
-        enabled,
-        updatedAt: world.now().toISOString(),
-      }),
-    )
+  return ({ path }, world) => reply(200, touch(getTrustAnchor(world, path.trustAnchorId), world, { enabled }))
 }
 
 function reply(status: number, trustAnchor: TrustAnchor) {
@@ -159,4 +177,14 @@ export const TRUST_ANCHOR_ROUTES: readonly Route[] = [
   },
   { method: 'POST', path: '/trustanchor/{trustAnchorId}/enable', answer: setEnabled(true) },
   { method: 'POST', path: '/trustanchor/{trustAnchorId}/disable', answer: setEnabled(false) },
+  {
+    method: 'PATCH',
+    path: '/put-notifications-settings',
+    answer: (call, world) => reply(200, putNotificationSettings(call, world)),
+  },
+  {
+    method: 'PATCH',
+    path: '/reset-notifications-settings',
+    answer: (call, world) => reply(200, resetNotificationSettings(call, world)),
+  },
 ]

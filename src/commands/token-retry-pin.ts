@@ -1,0 +1,42 @@
+/**
+ * `holdfast token retry-pin [LABEL]`: a person says that a PIN which a token refused may be tried again.
+ */
+
+import type { Argv } from 'yargs'
+import { stateDirectories } from '../core/pin-record.js'
+import { formatPrintable } from '../core/printable.js'
+import { forgetPinRecords } from '../io/pin-guard.js'
+import type { Context } from './context.js'
+
+interface RetryPinArguments {
+  readonly label?: string | undefined
+  readonly stateDir?: string | undefined
+}
+
+export function builder(argv: Argv): Argv {
+  return argv
+    .positional('label', { type: 'string', describe: 'label of the token; without it, every token' })
+    .option('state-dir', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'folder of the record of tried PINs, if it is not the usual one',
+    })
+    .example('$0 token retry-pin edge', 'after the PIN of the token "edge" has been corrected')
+}
+
+/** Prints what was forgotten. @throws HoldfastError PIN_GUARD_UNAVAILABLE if a record cannot be removed */
+export async function run({ label, stateDir }: RetryPinArguments, context: Context): Promise<void> {
+  const directories = stateDirectories(context.env, context.uid, stateDir)
+  const forgotten = await forgetPinRecords(
+    directories,
+    (token) => label === undefined || token.label === label,
+  )
+  for (const { path, record } of forgotten) {
+    const what =
+      record === undefined
+        ? `a damaged record, ${path}`
+        : `the PIN from ${record.source} for token "${record.token.label}" (${record.state})`
+    await context.stdout(`forgot ${formatPrintable(what)}\n`)
+  }
+  if (forgotten.length === 0) await context.stdout(`nothing is remembered in ${directories.join(', ')}\n`)
+}

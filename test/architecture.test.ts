@@ -1,0 +1,132 @@
+/**
+ * The architecture, read from the import statements of src/: arrows point downward, nothing goes in a circle,
+ * each outside package has one door, and the emulator shares nothing with the code it judges.
+ */
+
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize, relative, resolve } from 'node:path'
+
+const SRC = resolve(import.meta.dirname, '../src')
+
+interface Import {
+  readonly from: string
+  readonly to: string
+  readonly typeOnly: boolean
+}
+
+const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .map((file) => normalize(file))
+const source = (file: string) => readFileSync(join(SRC, file), 'utf8')
+
+function importsOf(file: string): Import[] {
+  const statements = source(file).matchAll(
+    /^(?:import|export)\s+(type\s)?[^'"]*?from\s+'([^']+)'|\bimport\(\s*'([^']+)'\s*\)|^import\s+'([^']+)'/gm,
+  )
+  return [...statements].map(([statement, type, from, dynamic, bare]) => {
+    const target = (from ?? dynamic ?? bare)!
+    const to = target.startsWith('.')
+      ? relative(SRC, resolve(SRC, dirname(file), target)).replace(/\.js$/, '.ts')
+      : target
+    return { from: file, to, typeOnly: type !== undefined || statement.startsWith('typeof import') }
+  })
+}
+
+const imports = files.flatMap(importsOf)
+const inside = imports.filter(({ to }) => files.includes(to))
+const outside = imports.filter(({ to }) => !files.includes(to))
+
+/** Height of a file; an import must not lead upward. Files of one folder below io/ are one room. */
+function height(file: string): number {
+  if (file.startsWith('core/')) return 0
+  if (file.startsWith('io/')) return 1
+  if (['provider.ts', 'source.ts', 'build.ts'].includes(file)) return 2
+  if (file === 'identity-provider.ts') return 3
+  if (file === 'commands/context.ts') return 4
+  if (file === 'commands/options.ts') return 5
+  if (file.startsWith('commands/') || file === 'index.ts' || file === 'token-child.ts') return 6
+  if (file === 'cli.ts') return 7
+  if (file === 'bin.ts') return 8
+  throw new Error(`${file} has no place in the architecture`)
+}
+
+const isEmulator = (file: string) => file.startsWith('emulator/')
+const show = ({ from, to }: Import) => `${from} -> ${to}`
+
+describe('the architecture', () => {
+  it('has no import that leads upward, nor sideways outside core', () => {
+    const wrong = inside
+      .filter(({ from, to }) => !isEmulator(from) && !isEmulator(to))
+      .filter(({ from, to }) => {
+        if (height(to) !== height(from)) return height(to) > height(from)
+        const sameRoom = dirname(from) === dirname(to) && dirname(from) !== 'io'
+        return !(from.startsWith('core/') || (sameRoom && from.startsWith('io/')))
+      })
+    assert.deepEqual(wrong.map(show), [])
+  })
+
+  it('has no cycle of imports that run', () => {
+    const graph = new Map(
+      files.map((file) => [
+        file,
+        inside.filter(({ from, typeOnly }) => from === file && !typeOnly).map(({ to }) => to),
+      ]),
+    )
+    const done = new Set<string>()
+    const visit = (file: string, path: readonly string[]): void => {
+      assert.ok(!path.includes(file), `cycle: ${[...path, file].join(' -> ')}`)
+      if (done.has(file)) return
+      for (const next of graph.get(file)!) visit(next, [...path, file])
+      done.add(file)
+    }
+    for (const file of files) visit(file, [])
+  })
+
+  it('keeps the emulator apart from the code that it judges', () => {
+    const crossing = inside.filter(({ from, to }) => isEmulator(from) !== isEmulator(to))
+    assert.deepEqual([...new Set(crossing.map(({ from }) => from))], ['commands/emulator.ts'])
+  })
+
+  it('loads the PKCS#11 binding in the token child only', () => {
+    const reachable = (file: string, seen = new Set<string>()): Set<string> => {
+      if (seen.has(file)) return seen
+      seen.add(file)
+      for (const { from, to } of inside) if (from === file) reachable(to, seen)
+      return seen
+    }
+    const binding = [...reachable('bin.ts')].filter((file) => file.startsWith('io/token/'))
+    assert.deepEqual(binding, [])
+    assert.ok(reachable('token-child.ts').has('io/token/module.ts'))
+  })
+
+  it('has one door for each outside package', () => {
+    const doors: Record<string, (file: string) => boolean> = {
+      pkcs11js: (file) => file.startsWith('io/token/'),
+      'toml-eslint-parser': (file) => file === 'core/config.ts',
+      'https-proxy-agent': (file) => file === 'io/roles-anywhere.ts',
+      yargs: (file) => file === 'cli.ts' || file.startsWith('commands/'),
+      '@peculiar/x509': isEmulator,
+      'reflect-metadata': isEmulator,
+    }
+    const wrong = outside.filter(({ from, to }) => !to.startsWith('node:') && doors[to]?.(from) !== true)
+    assert.deepEqual(wrong.map(show), [])
+  })
+
+  it('lets core compute only', () => {
+    const allowed = ['node:buffer', 'node:crypto', 'node:path', 'node:util', 'node:net', 'toml-eslint-parser']
+    const wrong = outside.filter(({ from, to }) => from.startsWith('core/') && !allowed.includes(to))
+    assert.deepEqual(wrong.map(show), [])
+    for (const file of files.filter((name) => name.startsWith('core/'))) {
+      assert.doesNotMatch(source(file), /\bDate\.now\(|\bnew Date\(\)|\bsetTimeout\(|\bfetch\(/, file)
+    }
+  })
+
+  it('names the global process in the entry points only', () => {
+    const entries = ['bin.ts', 'token-child.ts', 'index.ts']
+    for (const file of files.filter((name) => !entries.includes(name))) {
+      const code = source(file).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*$|`[^`]*`|'[^'\n]*'/gm, '')
+      assert.doesNotMatch(code, /\bprocess\.\w/, file)
+    }
+  })
+})
