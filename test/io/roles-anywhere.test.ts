@@ -414,6 +414,13 @@ describe('connectRolesAnywhere', () => {
       assert.equal((await post(https(await start()), { env })).status, 201)
     })
 
+    it('ends TCP with TLS', async () => {
+      const peer = await start()
+      const connection = await open(https(peer), { env })
+      connection.close()
+      await ended(peer.sockets[0]!)
+    })
+
     it('trusts the second CA of a bundle too', async () => {
       const bundle = join(directory, 'two.pem')
       await writeFile(bundle, (await createAuthority('Other')).certificatePem + authority.certificatePem)
@@ -544,6 +551,7 @@ describe('connectRolesAnywhere', () => {
         assert.equal(service.sockets.length, 1)
         assert.equal((await connection.send(REQUEST, { signal: never })).status, 201)
         assert.equal(proxy.sockets.length, 1)
+        await ended(proxy.sockets[0]!)
         assert.match(lines[0]!, /through the proxy 127\.0\.0\.1:\d+ in/)
       })
 
