@@ -61,7 +61,7 @@ export interface Connection {
 const MAX_TRIES = 3
 const FIRST_WAIT_MS = 500
 const MAX_REPLY_LENGTH = 1024 * 1024
-/** AWS accepts a signature for five minutes; a try that begins now must still arrive. */
+/** Below the five minutes of SigV4 services in general; Roles Anywhere publishes no tolerance of its own. */
 const SIGNATURE_LIFE_MS = 4 * 60 * 1000
 /** Node gives each address of a host 250 ms, which a satellite link exceeds. */
 const ADDRESS_TIMEOUT_MS = 2000
