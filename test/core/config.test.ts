@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { CONFIG_KEYS, holdsPin, parseConfig } from '../../src/core/config.js'
+import { holdsPin, parseConfig, SETTINGS } from '../../src/core/config.js'
 import { HoldfastError } from '../../src/core/errors.js'
 
 const FILE = '/etc/holdfast/config.toml'
@@ -60,7 +60,7 @@ pin-guard = "off"
         pinGuard: 'off',
       },
     })
-    for (const key of CONFIG_KEYS) assert.match(text, new RegExp(`^${key} = `, 'm'))
+    for (const { key } of SETTINGS) assert.match(text, new RegExp(`^${key} = `, 'm'))
   })
 
   it('resolves a module with a slash in it, and leaves the name of one alone', () => {

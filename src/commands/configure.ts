@@ -1,0 +1,134 @@
+/**
+ * `holdfast configure NAME`: makes an AWS profile that gets its credentials from Holdfast. It writes one line
+ * into the AWS config file, and no other byte of it changes.
+ */
+
+import { isAbsolute, resolve } from 'node:path'
+import type { Argv } from 'yargs'
+import { findWinningKey, formatCommand, formatProfileHeader, isProfileSection } from '../core/aws-config.js'
+import { IDENTITY_NAME, SETTINGS, type Setting } from '../core/config.js'
+import { HoldfastError } from '../core/errors.js'
+import { isPkcs11Uri } from '../core/identity.js'
+import { findValue, setValue } from '../core/ini.js'
+import { parsePkcs11Uri, pinSourcePath } from '../core/pkcs11-uri.js'
+import { awsConfigPath, awsCredentialsPath, readAwsFile, replaceAwsFile } from '../io/aws-config-file.js'
+import { loadIdentity } from '../io/config-file.js'
+import { isExecutable, isOnPath } from '../io/executable.js'
+import { parseSession } from '../provider.js'
+import type { Context } from './context.js'
+import { addIdentityOptions, type IdentityArguments, readIdentity } from './options.js'
+
+/** Parsed flags. */
+export interface ConfigureArguments extends IdentityArguments {
+  readonly name: string
+  readonly profile?: string | undefined
+}
+
+export function builder(argv: Argv): Argv {
+  return addIdentityOptions(
+    argv
+      .positional('name', {
+        type: 'string',
+        demandOption: true,
+        describe: 'an identity of the configuration file, and the name of the profile',
+      })
+      .option('profile', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'name of the AWS profile, if not that of the identity',
+      }),
+  )
+    .example('$0 configure edge', 'let the AWS profile edge use the identity edge')
+    .example('$0 configure edge --profile default', 'let commands without a profile use it')
+}
+
+/** @throws HoldfastError USAGE, URI_INVALID, ARN_INVALID, CONFIG_INVALID, CONFIG_UNREADABLE, OUTPUT_FAILED */
+export async function run(argv: ConfigureArguments, context: Context): Promise<void> {
+  const { name, profile = name } = argv
+  if (!IDENTITY_NAME.test(name)) {
+    throw new HoldfastError('USAGE', `${JSON.stringify(name)} cannot be the name of an identity`)
+  }
+  const header = formatProfileHeader(profile)
+  const command = formatCommand([...(await findProgram(context)), ...(await formatArguments(argv, context))])
+
+  const file = awsConfigPath(context.env)
+  const text = await readAwsFile(file)
+  await verifyUncontested(profile, file, text, context)
+  const key = 'credential_process'
+  const matches = isProfileSection(profile)
+  await replaceAwsFile(file, setValue(text, { matches, newSection: header }, key, command))
+
+  const former = findValue(text, matches, key)
+  const verb = former === undefined || former === command ? 'Wrote to' : `Replaced the former ${key} in`
+  await context.stdout(`${verb} ${file}:\n\n[${header}]\n${key} = ${command}\n`)
+}
+
+/** The words that start this program from any folder. */
+async function findProgram({ env, execPath, programPath }: Context): Promise<string[]> {
+  if (await isOnPath('holdfast', env.PATH)) return ['holdfast']
+  const program = resolve(programPath)
+  return (await isExecutable(program)) ? [program] : [execPath, program]
+}
+
+async function formatArguments(argv: ConfigureArguments, context: Context): Promise<string[]> {
+  const config = argv.config === undefined ? undefined : resolve(argv.config)
+  const flags = await readIdentity({ ...argv, name: undefined }, context)
+  const words = SETTINGS.flatMap((setting) => formatFlag(setting, flags[setting.field]))
+  if (config !== undefined) words.push('--config', config)
+  if (!argv.verifySsl) words.push('--no-verify-ssl')
+  // Flags that name a key stand instead of an identity; others change what the identity says.
+  if (flags.pkcs11Uri !== undefined || flags.certificate !== undefined || flags.privateKey !== undefined) {
+    parseSession(flags, {})
+    return ['credential-process', ...words]
+  }
+  // Whoever installs a machine may write the configuration after this.
+  await loadIdentity(argv.name, { env: context.env, uid: context.uid, configFile: config }).catch((error) => {
+    if (!(error instanceof HoldfastError)) throw error
+    context.stderr(`warning: the profile does not work yet: ${error.message}`)
+  })
+  return ['credential-process', argv.name, ...words]
+}
+
+function formatFlag({ key, kind }: Setting, value: string | number | boolean | undefined): string[] {
+  if (value === undefined) return []
+  if (typeof value === 'boolean') return [value ? `--${key}` : `--no-${key}`]
+  const text = String(value)
+  const isUri = isPkcs11Uri(text)
+  if (kind === 'uri' || (kind === 'path or uri' && isUri)) verifyUri(key, text)
+  const isPath =
+    kind === 'path' || (kind === 'path or uri' && !isUri) || (kind === 'path or name' && text.includes('/'))
+  return [`--${key}`, isPath ? resolve(text) : text]
+}
+
+function verifyUri(key: string, text: string): void {
+  const { pinSource, pinValue } = parsePkcs11Uri(text)
+  if (pinValue !== undefined) {
+    throw new HoldfastError(
+      'USAGE',
+      `--${key} has a pin-value, and a PIN is not written into AWS config files: use --pin-file, or pin-source in the URI`,
+    )
+  }
+  if (pinSource !== undefined && !isAbsolute(pinSourcePath(pinSource))) {
+    throw new HoldfastError(
+      'USAGE',
+      `--${key}: AWS SDKs run commands in any folder, so write pin-source as an absolute path`,
+    )
+  }
+}
+
+/** SDKs say nothing about it when other keys of a profile win, so it is said here. */
+async function verifyUncontested(
+  profile: string,
+  file: string,
+  text: string,
+  { env }: Context,
+): Promise<void> {
+  const credentialsFile = awsCredentialsPath(env)
+  const winner = findWinningKey(profile, text, await readAwsFile(credentialsFile))
+  if (winner === undefined) return
+  const place = winner.file === 'config' ? file : credentialsFile
+  throw new HoldfastError(
+    'CONFIG_INVALID',
+    `profile ${profile} has ${winner.key} in ${place}, which AWS SDKs silently prefer to credential_process: remove it there, or choose another name with --profile; nothing was written`,
+  )
+}

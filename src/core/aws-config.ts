@@ -1,0 +1,83 @@
+/**
+ * What AWS SDKs make of a profile: how its section is called, which keys silently win over its
+ * `credential_process`, and how that key's command is split into words.
+ * @see https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html
+ */
+
+import { HoldfastError } from './errors.js'
+import { findValue, type SectionTest } from './ini.js'
+
+/** Names that every SDK can look up without quotes. */
+const PROFILE_NAME = /^[\w@+.%:/-]+$/
+
+/** Keys for which SDKs do not look at credential_process, and what they make of them. */
+const WINNING_KEYS = [
+  'aws_access_key_id',
+  'role_arn',
+  'sso_session',
+  'sso_start_url',
+  'web_identity_token_file',
+]
+
+/**
+ * The text between the brackets for a profile of the config file: `profile NAME`, and `default` alone.
+ * @throws HoldfastError USAGE
+ */
+export function formatProfileHeader(profile: string): string {
+  if (PROFILE_NAME.test(profile)) return profile === 'default' ? profile : `profile ${profile}`
+  throw new HoldfastError(
+    'USAGE',
+    `profile ${JSON.stringify(profile)}: use only letters, digits and _ @ + . % : / - in its name`,
+  )
+}
+
+/** Recognises the section of a profile in the config file, also where the name is quoted. */
+export function isProfileSection(profile: string): SectionTest {
+  return (header) => {
+    const match = /^profile\s+(?:"([^"]*)"|'([^']*)'|(\S+))$/.exec(header.trim())
+    const name = match?.[1] ?? match?.[2] ?? match?.[3]
+    return name === profile || (profile === 'default' && header.trim() === profile)
+  }
+}
+
+/**
+ * The key in one of the two files because of which SDKs ignore the `credential_process` that the profile has
+ * in the config file, if there is one.
+ */
+export function findWinningKey(
+  profile: string,
+  config: string,
+  credentials: string,
+): { readonly key: string; readonly file: 'config' | 'credentials' } | undefined {
+  for (const key of WINNING_KEYS) {
+    if (findValue(config, isProfileSection(profile), key) !== undefined) return { key, file: 'config' }
+  }
+  for (const key of [...WINNING_KEYS, 'credential_process']) {
+    const value = findValue(credentials, (header) => header.trim() === profile, key)
+    if (value !== undefined) return { key, file: 'credentials' }
+  }
+  return undefined
+}
+
+/**
+ * One line that splits into exactly these words under `sh -c`, Python's shlex and the C runtime's rules, and
+ * in which no parser of config files sees a comment. Words are quoted with double quotes where that is needed.
+ * @throws HoldfastError USAGE if a word has characters that these do not all read alike
+ */
+export function formatCommand(words: readonly string[]): string {
+  return words.map(quote).join(' ')
+}
+
+function quote(word: string): string {
+  if (/^[A-Za-z0-9_./:-]+$/.test(word)) return word
+  // Not in double quotes: what a shell expands there, and line ends; nor what is not ASCII, as encodings differ.
+  // " #" and " ;" begin a comment for some parsers of config files, in quotes or not.
+  const fault = word === '' ? 'is empty' : (/[^ !#%-[\]^_a-~]/.exec(word)?.[0] ?? / [#;]/.exec(word)?.[0])
+  if (fault === undefined) return `"${word}"`
+  throw new HoldfastError(
+    'USAGE',
+    word === ''
+      ? 'an empty value cannot stand in credential_process'
+      : `${JSON.stringify(word)} cannot stand in credential_process, since ${JSON.stringify(fault)} is not read alike by all AWS SDKs: put it into [identity.NAME] of the configuration file, and give only that name here`,
+  )
+}

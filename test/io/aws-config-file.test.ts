@@ -1,0 +1,126 @@
+/** AWS files in a temporary home. */
+
+import assert from 'node:assert/strict'
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  awsConfigPath,
+  awsCredentialsPath,
+  readAwsFile,
+  replaceAwsFile,
+} from '../../src/io/aws-config-file.js'
+
+describe('awsConfigPath and awsCredentialsPath', () => {
+  it('lie in the home', () => {
+    assert.equal(awsConfigPath({ HOME: '/h' }), '/h/.aws/config')
+    assert.equal(awsCredentialsPath({ HOME: '/h' }), '/h/.aws/credentials')
+    assert.equal(awsConfigPath({}), join(homedir(), '.aws/config'))
+  })
+
+  it('follow their variables', () => {
+    const env = { HOME: '/h', AWS_CONFIG_FILE: '~/c', AWS_SHARED_CREDENTIALS_FILE: '/x/~/k' }
+    assert.equal(awsConfigPath(env), '/h/c')
+    assert.equal(awsCredentialsPath(env), '/x/~/k')
+    assert.equal(awsConfigPath({ HOME: '/h', AWS_CONFIG_FILE: '' }), '/h/.aws/config')
+  })
+})
+
+describe('AWS files on disk', () => {
+  let home: string
+  let path: string
+  beforeEach(async () => {
+    home = await mkdtemp(join(tmpdir(), 'holdfast-aws-'))
+    path = join(home, '.aws/config')
+  })
+  afterEach(() => rm(home, { recursive: true }))
+  const modeOf = async (file: string) => (await stat(file)).mode & 0o777
+
+  describe('readAwsFile', () => {
+    it('gives the text with its byte order mark, and nothing for no file', async () => {
+      await writeFile(join(home, 'f'), '\u{feff}é\r\n')
+      assert.equal(await readAwsFile(join(home, 'f')), '\u{feff}é\r\n')
+      assert.equal(await readAwsFile(join(home, 'g')), '')
+    })
+
+    it('refuses what it could not write back unchanged, and what is no file', async () => {
+      await writeFile(join(home, 'f'), Buffer.from('caf\xe9', 'latin1'))
+      await assert.rejects(readAwsFile(join(home, 'f')), { code: 'CONFIG_INVALID' })
+      await assert.rejects(readAwsFile(home), { code: 'CONFIG_UNREADABLE' })
+    })
+  })
+
+  describe('replaceAwsFile', () => {
+    it('makes a folder and a file for this user only', async () => {
+      await replaceAwsFile(path, 'text')
+      assert.equal(await readFile(path, 'utf8'), 'text')
+      assert.equal(await modeOf(path), 0o600)
+      assert.equal(await modeOf(join(home, '.aws')), 0o700)
+    })
+
+    it('keeps the mode, and leaves nothing else in the folder', async () => {
+      await replaceAwsFile(path, 'old')
+      await chmod(path, 0o640)
+      await replaceAwsFile(path, 'new')
+      assert.equal(await readFile(path, 'utf8'), 'new')
+      assert.equal(await modeOf(path), 0o640)
+      assert.deepEqual(await readdir(join(home, '.aws')), ['config'])
+    })
+
+    it('makes a new file instead of writing into the one that others have open', async () => {
+      await replaceAwsFile(path, 'old')
+      const { ino } = await stat(path)
+      await replaceAwsFile(path, 'new')
+      assert.notEqual((await stat(path)).ino, ino)
+    })
+
+    it('keeps a link and replaces its target, also one that is not there yet', async () => {
+      await mkdir(join(home, 'dotfiles'))
+      await mkdir(join(home, '.aws'))
+      await symlink('../dotfiles/aws', path)
+      for (const text of ['first', 'second']) {
+        await replaceAwsFile(path, text)
+        assert.ok((await lstat(path)).isSymbolicLink())
+        assert.equal(await readFile(join(home, 'dotfiles/aws'), 'utf8'), text)
+      }
+    })
+
+    it('keeps the owner if it may, and otherwise changes nothing', async () => {
+      await replaceAwsFile(path, 'old')
+      if (process.geteuid!() !== 0) {
+        await chmod(join(home, '.aws'), 0o500)
+        await assert.rejects(replaceAwsFile(path, 'new'), { code: 'OUTPUT_FAILED' })
+        await chmod(join(home, '.aws'), 0o700)
+        assert.equal(await readFile(path, 'utf8'), 'old')
+        return
+      }
+      await chown(path, 1234, 5678)
+      await replaceAwsFile(path, 'new')
+      const { uid, gid } = await stat(path)
+      assert.deepEqual([uid, gid], [1234, 5678])
+    })
+
+    it('leaves no half file behind when it fails', async () => {
+      await mkdir(path, { recursive: true })
+      await assert.rejects(replaceAwsFile(path, 'new'), { code: 'OUTPUT_FAILED' })
+      assert.deepEqual(await readdir(join(home, '.aws')), ['config'])
+    })
+
+    it('fails where the folder is a file', async () => {
+      await writeFile(join(home, '.aws'), '')
+      await assert.rejects(replaceAwsFile(path, 'new'), { code: 'OUTPUT_FAILED' })
+    })
+  })
+})
