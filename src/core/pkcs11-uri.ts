@@ -227,7 +227,7 @@ function convert(attribute: Attribute, value: DecodedValue): unknown {
   if (attribute.field === 'libraryVersion') {
     const version = /^([0-9]{1,3})(?:\.([0-9]{1,3}))?$/.exec(text)
     const [major, minor] = [Number(version?.[1]), Number(version?.[2] ?? 0)]
-    // p11-kit, too, keeps 255 for "not given".
+    // 255 would fit the byte, but p11-kit keeps it for "not given" and refuses it.
     if (version === null || major > 254 || minor > 254) {
       throw fault(start, 'library-version is MAJOR or MAJOR.MINOR, each at most 254')
     }
