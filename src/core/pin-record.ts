@@ -1,0 +1,208 @@
+/**
+ * The record of one PIN that was tried on one token: its form, its file name, and what it means for the next
+ * login. io/pin-guard keeps the files. A record never holds a PIN.
+ */
+import { createHash, scryptSync } from 'node:crypto'
+import { HoldfastError, isErrorCode } from './errors.js'
+import type { PinIdentity, TokenIdentity } from './pin.js'
+import { formatPrintable } from './printable.js'
+
+/**
+ * `trying`: C_Login is about to be called, or was when its process died. `good`: the token took the PIN.
+ * `refused`: it did not.
+ */
+export type PinState = 'trying' | 'good' | 'refused'
+
+/** Who wrote a record: one process of one boot. */
+export interface RecordWriter {
+  readonly pid: number
+  /** Clock ticks since boot. */
+  readonly startTime: string
+  readonly bootId: string
+}
+
+/** One record, as it stands in its file in JSON. */
+export interface PinRecord {
+  readonly version: 1
+  readonly state: PinState
+  readonly token: TokenIdentity
+  /** What {@link PinIdentity} calls the source. */
+  readonly source: string
+  /** When the record was written, ISO 8601. */
+  readonly since: string
+  readonly writer: RecordWriter
+  /** Of `refused`: code of the error that the login ended with. */
+  readonly reason?: string
+}
+
+/** A PIN that the guard looks after: any but a typed one. */
+export type StoredPinIdentity = Exclude<PinIdentity, { kind: 'typed' }>
+
+/**
+ * File names of the records of one PIN on one token. The record of a file is the same in each state. A secret
+ * that is being tried or was refused is told from others by its fingerprint; a good one has none.
+ */
+export interface PinRecordNames {
+  /** Begins the names of all records of this source on this token. */
+  readonly prefix: string
+  readonly good: string
+  /** Of `trying` and `refused`. Computing it costs about 50 ms for a secret; the second call is free. */
+  tried(): string
+}
+
+/** What may be done with a PIN, going by its record. `busy`: another process is logging in with it right now. */
+export type PinVerdict = 'unproven' | 'proven' | 'busy' | 'refused'
+
+/** All record files end so. */
+export const RECORD_SUFFIX = '.json'
+
+/** For how long a refused secret is remembered beside another one of the same source that is good. */
+const REFUSED_KEPT_MS = 24 * 60 * 60 * 1000
+
+/** About 50 ms and 8 MiB. */
+const SCRYPT_COST = 8192
+
+/** How a person allows a PIN that was refused to be tried again. */
+export const RETRY_COMMAND = 'holdfast token retry-pin'
+
+/** Names of the records of `pin` on `token`. */
+export function pinRecordNames(token: TokenIdentity, pin: StoredPinIdentity): PinRecordNames {
+  const { manufacturer, model, serial, label, store } = token
+  const tokenHash = hashFields([manufacturer, model, serial, label, store ?? ''])
+  if (pin.kind === 'file') {
+    const { realpath, device, inode, size, mtimeNs, ctimeNs } = pin.file
+    const prefix = `${tokenHash}-${hashFields([pin.kind, realpath])}-`
+    const name = `${prefix}${hashFields([device, inode, size, mtimeNs, ctimeNs])}${RECORD_SUFFIX}`
+    return { prefix, good: name, tried: () => name }
+  }
+  const prefix = `${tokenHash}-${hashFields([pin.kind, pin.name])}-`
+  let tried: string | undefined
+  return {
+    prefix,
+    good: `${prefix}good${RECORD_SUFFIX}`,
+    tried: () => {
+      tried ??= `${prefix}${fingerprintPin(pin.pin, prefix)}${RECORD_SUFFIX}`
+      return tried
+    },
+  }
+}
+
+function hashFields(fields: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify(fields)).digest('hex').slice(0, 16)
+}
+
+/**
+ * Twelve bits that tell a corrected PIN from the refused one in 4095 of 4096 cases, and leave whoever reads
+ * them one PIN in 4096: of six digits some 244, none of which the token need accept. The salt, which differs by
+ * token and source, keeps two records from being compared.
+ */
+function fingerprintPin(pin: Uint8Array, salt: string): string {
+  return scryptSync(pin, salt, 2, { N: SCRYPT_COST }).toString('hex').slice(0, 3)
+}
+
+/** What `record`, the one under {@link PinRecordNames.tried}, means. */
+export function judgePinRecord(record: PinRecord | undefined, writerLives: boolean): PinVerdict {
+  if (record === undefined) return 'unproven'
+  if (record.state === 'good') return 'proven'
+  return record.state === 'trying' && writerLives ? 'busy' : 'refused'
+}
+
+/**
+ * True if `error`, with which a login ended, speaks against the PIN. A locked token says nothing about a PIN that
+ * was good before: the lock can pass by itself (a TPM's does).
+ */
+export function isPinRefusal(error: unknown, provenBefore: boolean): boolean {
+  if (!(error instanceof HoldfastError)) return false
+  return (
+    error.code === 'PIN_INCORRECT' ||
+    error.code === 'PIN_INVALID' ||
+    (error.code === 'PIN_LOCKED' && !provenBefore)
+  )
+}
+
+/**
+ * True if the record need not be kept once another PIN of the same source is good. It is kept for a day, lest two
+ * programs that have different PINs from sources of one name (HOLDFAST_PIN) let each other's wrong one be tried
+ * over and over.
+ */
+export function isOutdated(record: PinRecord, now: Date): boolean {
+  return now.getTime() - Date.parse(record.since) > REFUSED_KEPT_MS
+}
+
+/** The text of a record's file. */
+export function formatPinRecord(record: PinRecord): string {
+  return `${JSON.stringify(record, undefined, 2)}\n`
+}
+
+/** Reads {@link formatPinRecord}; undefined if the text is anything else, such as a record of another version. */
+export function findPinRecord(text: string): PinRecord | undefined {
+  let record: Partial<PinRecord> | null
+  try {
+    record = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  const { version, state, token, source, since, writer, reason } = record ?? {}
+  const isWhole =
+    version === 1 &&
+    (state === 'trying' || state === 'good' || state === 'refused') &&
+    areTexts(token, ['manufacturer', 'model', 'serial', 'label']) &&
+    (token?.store === undefined || typeof token.store === 'string') &&
+    typeof source === 'string' &&
+    typeof since === 'string' &&
+    !Number.isNaN(Date.parse(since)) &&
+    areTexts(writer, ['startTime', 'bootId']) &&
+    Number.isSafeInteger(writer?.pid) &&
+    (reason === undefined || isErrorCode(reason))
+  return isWhole ? (record as PinRecord) : undefined
+}
+
+function areTexts(value: unknown, names: readonly string[]): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'string')
+}
+
+/** The error for a PIN that {@link judgePinRecord} calls refused. */
+export function refusedBefore(record: PinRecord): HoldfastError {
+  const token = `token "${formatPrintable(record.token.label)}"`
+  const source = formatPrintable(record.source)
+  const what =
+    record.state === 'trying'
+      ? `a login to ${token} with the PIN from ${source} began at ${record.since} and its end is not known`
+      : `${token} refused the PIN from ${source} at ${record.since} (${record.reason})`
+  return new HoldfastError(
+    'PIN_REFUSED_BEFORE',
+    `${what}; lest the token lock, it is not tried again: correct the PIN there, or if it is right run: ${RETRY_COMMAND}`,
+  )
+}
+
+/** The error for a record that cannot be read: it may say that the PIN was refused. */
+export function damagedRecord(path: string, pin: StoredPinIdentity): HoldfastError {
+  return new HoldfastError(
+    'PIN_REFUSED_BEFORE',
+    `the record ${formatPrintable(path)} of PIN tries is damaged, so the PIN from ${pin.name} counts as refused and is not tried: if it is right, remove that file or run: ${RETRY_COMMAND}`,
+  )
+}
+
+/**
+ * The folders that may hold the records, best first: `explicit` alone, or `$STATE_DIRECTORY` (of a systemd unit; the
+ * first of several), `$XDG_STATE_HOME/holdfast`, for root `/var/lib/holdfast`, `$XDG_RUNTIME_DIR/holdfast`. Paths that are
+ * not absolute do not count.
+ * @param explicit value of `--state-dir`, if given
+ */
+export function stateDirectories(
+  env: Readonly<Record<string, string | undefined>>,
+  uid: number,
+  explicit?: string,
+): string[] {
+  if (explicit !== undefined) return [explicit]
+  const below = (folder: string | undefined, ...names: string[]) =>
+    folder === undefined || folder === '' ? '' : [folder, ...names].join('/')
+  const home = uid === 0 ? '' : below(env.HOME, '.local/state', 'holdfast')
+  return [
+    env.STATE_DIRECTORY?.split(':')[0] ?? '',
+    below(env.XDG_STATE_HOME, 'holdfast') || home,
+    uid === 0 ? '/var/lib/holdfast' : '',
+    below(env.XDG_RUNTIME_DIR, 'holdfast'),
+  ].filter((path) => path.startsWith('/'))
+}
