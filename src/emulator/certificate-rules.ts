@@ -21,17 +21,21 @@ function findCommonFault(certificate: Certificate): string | undefined {
 
 /** Why this certificate cannot authenticate, or undefined if it can. Validity is `findDateFault`. */
 export function findEndEntityFault(certificate: Certificate): string | undefined {
+  const fault = findCommonFault(certificate)
+  if (fault !== undefined) return fault
   if (certificate.ca === true) return 'its basicConstraints say CA:true'
   if (certificate.keyUsage?.digitalSignature !== true) return 'its keyUsage lacks digitalSignature'
   if (certificate.subject.length === 0) return 'its subject is empty'
-  return findCommonFault(certificate)
+  return undefined
 }
 
 /** Why this certificate cannot issue others, or undefined if it can. */
 export function findIssuerFault(certificate: Certificate): string | undefined {
+  const fault = findCommonFault(certificate)
+  if (fault !== undefined) return fault
   if (certificate.ca !== true) return 'its basicConstraints do not say CA:true'
   if (certificate.keyUsage?.keyCertSign !== true) return 'its keyUsage lacks keyCertSign'
-  return findCommonFault(certificate)
+  return undefined
 }
 
 /** Why this certificate is not valid at `now`, or undefined if it is. */

@@ -1,7 +1,7 @@
 /**
  * One trust anchor, one profile and one role in one go: what a first session needs.
  */
-import { createProfile } from './control-plane/profiles.js'
+import { createProfile, updateProfile } from './control-plane/profiles.js'
 import { createTrustAnchor } from './control-plane/trust-anchors.js'
 import { defaultTrustPolicy, putRole } from './roles.js'
 import type { World } from './state.js'
@@ -43,10 +43,8 @@ export function quickStart(world: World, options: QuickStartOptions): QuickStart
   const profile =
     state.profiles.find((item) => item.name === 'quick-start' && item.roleArns.includes(roleArn)) ??
     createProfile(world, { name: 'quick-start', enabled: true, roleArns: [roleArn] })
-  Object.assign(profile, {
-    durationSeconds: options.durationSeconds ?? profile.durationSeconds,
-    acceptRoleSessionName: options.acceptRoleSessionName ?? profile.acceptRoleSessionName,
-  })
+  const { durationSeconds, acceptRoleSessionName } = options
+  updateProfile(world, profile.profileId, { durationSeconds, acceptRoleSessionName })
   putRole(world, {
     roleArn,
     assumeRolePolicyDocument: options.trustPolicy ?? defaultTrustPolicy(anchor.trustAnchorArn),

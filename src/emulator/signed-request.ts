@@ -44,9 +44,10 @@ const KEY_TYPES: Readonly<Record<string, string>> = {
 export function verifySignedRequest(request: HttpRequest, region: string, now: Date): Proof {
   const authorization = parseAuthorization(singleHeader(request, 'authorization'), region)
   const signedAt = singleHeader(request, 'x-amz-date')
+  const certificateText = singleHeader(request, 'x-amz-x509')
   verifyDate(signedAt, authorization.date, now)
   verifySignedHeaders(request, authorization.signedHeaders)
-  const certificate = decodeCertificate(singleHeader(request, 'x-amz-x509'), 'X-Amz-X509')
+  const certificate = decodeCertificate(certificateText, 'X-Amz-X509')
   const offered = decodeChain(request)
   verifySerial(authorization.serial, certificate)
   verifySignature(request, authorization, signedAt, certificate)

@@ -115,5 +115,5 @@ export async function makeCrl(
     signingKey: issuer.keys.privateKey,
     signingAlgorithm: { ...ALGORITHMS[issuer.kind], ...(hash === undefined ? {} : { hash }) },
   })
-  return `${crl.toString('pem')}\n`
+  return `${x509.PemConverter.encode(crl.rawData, 'X509 CRL')}\n`
 }

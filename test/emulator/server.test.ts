@@ -70,6 +70,7 @@ describe('startEmulator', () => {
     const emulator = await startEmulator(options)
     running.push(emulator)
     const arns = quickStart(emulator, { caPem: ca.pem, roleArn: ROLE })
+    emulator.save()
     const session = () =>
       send(
         emulator,

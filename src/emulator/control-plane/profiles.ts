@@ -85,8 +85,12 @@ const updateRequest = structure({
   acceptRoleSessionName: optional(boolean),
 })
 
-function updateProfile({ path, body }: Call, world: World): Profile {
-  const profile = getProfile(world, path.profileId)
+/**
+ * Changes a profile as the body of UpdateProfile says.
+ * @throws ServiceError ValidationException, ResourceNotFoundException
+ */
+export function updateProfile(world: World, id: unknown, body: unknown): Profile {
+  const profile = getProfile(world, id)
   const given = Object.entries(parseShape(updateRequest, body)).filter(([, value]) => value !== undefined)
   return touch(profile, world, Object.fromEntries(given))
 }
@@ -165,7 +169,7 @@ export const PROFILE_ROUTES: readonly Route[] = [
   {
     method: 'PATCH',
     path: '/profile/{profileId}',
-    answer: (call, world) => reply(200, updateProfile(call, world)),
+    answer: ({ path, body }, world) => reply(200, updateProfile(world, path.profileId, body)),
   },
   {
     method: 'DELETE',
