@@ -186,6 +186,7 @@ function writeTypes(outdir) {
         noEmit: false,
         declaration: true,
         emitDeclarationOnly: true,
+        noCheck: true, // npm run check does it
         rootDir: source,
         outDir: types,
         typeRoots: [join(root, 'node_modules/@types')],
