@@ -1,0 +1,111 @@
+/**
+ * Gets a PIN from an askpass program, as ssh does: the question is its one argument, the answer the first line of its
+ * stdout. It is started without a shell, in a process group of its own, so that all it starts can be ended with it.
+ */
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { kill } from 'node:process'
+import type { Readable } from 'node:stream'
+import { HoldfastError } from '../core/errors.js'
+import { parsePin } from '../core/pin.js'
+import { formatPrintable } from '../core/printable.js'
+
+/** What it asks of its surroundings. */
+export interface AskpassOptions {
+  /** Ends the wait and the program; if its reason is a HoldfastError, that is thrown. */
+  readonly signal: AbortSignal
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+/** More than a PIN: the program is printing something else. */
+const MAX_ANSWER_BYTES = 4096
+
+/**
+ * What `program` answers to `prompt`. It sees the environment without `HOLDFAST_PIN`, and no terminal on stdin. The
+ * bytes belong to the caller.
+ * @param program a path, or a name that is looked up in PATH; it takes no arguments of its own
+ * @throws HoldfastError PIN_SOURCE_UNREADABLE if it cannot be started
+ * @throws HoldfastError PIN_NEEDED if it fails (a person cancelled), or `signal` ends the wait
+ * @throws HoldfastError PIN_INVALID
+ */
+export async function runAskpass(
+  program: string,
+  prompt: string,
+  { env, signal }: AskpassOptions,
+): Promise<Uint8Array> {
+  const name = `askpass program ${formatPrintable(program)}`
+  const { HOLDFAST_PIN: _, ...childEnv } = env
+  let child: Askpass | undefined
+  let answer: Buffer
+  let status: number | null
+  try {
+    signal.throwIfAborted()
+    child = startAskpass(program, prompt, childEnv)
+    const [bytes, [code]] = await Promise.all([
+      readAnswer(child.stdout, name),
+      once(child, 'close', { signal }),
+    ])
+    answer = bytes
+    status = code
+  } catch (cause) {
+    if (child !== undefined) endGroup(child)
+    throw describeFailure(cause, name, signal)
+  }
+  try {
+    if (status === 0) return parsePin(answer, name)
+    throw new HoldfastError(
+      'PIN_NEEDED',
+      `the token wants a PIN, and ${name} gave none: it failed or was cancelled`,
+    )
+  } finally {
+    answer.fill(0)
+  }
+}
+
+type Askpass = ChildProcessByStdio<null, Readable, null>
+
+function startAskpass(program: string, prompt: string, env: NodeJS.ProcessEnv): Askpass {
+  // What it has to complain about goes to our stderr. `detached` makes the process group.
+  return spawn(program, [formatPrintable(prompt)], {
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  })
+}
+
+async function readAnswer(stdout: Readable, name: string): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of stdout) {
+    chunks.push(chunk)
+    length += chunk.length
+    if (length > MAX_ANSWER_BYTES) {
+      throw new HoldfastError('PIN_INVALID', `${name} printed more than a PIN; none was tried`)
+    }
+  }
+  const answer = Buffer.concat(chunks)
+  for (const chunk of chunks) chunk.fill(0)
+  return answer
+}
+
+/** Ends the program and all it started, and waits for none of them. */
+function endGroup(child: Askpass): void {
+  child.stdout.destroy()
+  child.unref()
+  if (child.pid === undefined) return
+  try {
+    kill(-child.pid, 'SIGTERM')
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+function describeFailure(cause: unknown, name: string, signal: AbortSignal): HoldfastError {
+  if (cause instanceof HoldfastError) return cause
+  if (signal.aborted) {
+    if (signal.reason instanceof HoldfastError) return signal.reason
+    return new HoldfastError('PIN_NEEDED', `the token wants a PIN, and ${name} gave none in time`, { cause })
+  }
+  const why = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message
+  return new HoldfastError('PIN_SOURCE_UNREADABLE', `${name} cannot be started: ${why}`, { cause })
+}
