@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { build } from 'esbuild'
+import type { AskTerminal } from '../support/ask-terminal.js'
+import { run } from '../support/command.js'
+
+interface Step {
+  expect?: string
+  type?: string
+  signal?: NodeJS.Signals
+  hangup?: boolean
+}
+
+interface Session {
+  screen: string
+  stdout: string
+  status: number
+  echoWhileAsking: boolean
+  restored: boolean
+}
+
+describe('askTerminal', () => {
+  const support = join(import.meta.dirname, '../support')
+  let folder: string
+  let program: string
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'holdfast-terminal-'))
+    program = join(folder, 'program.mjs')
+    const entryPoints = [join(support, 'ask-terminal.ts')]
+    await build({ entryPoints, outfile: program, bundle: true, platform: 'node', format: 'esm' })
+  })
+  after(() => rm(folder, { recursive: true }))
+
+  const play = async (steps: Step[], how: AskTerminal & { background?: boolean } = {}): Promise<Session> => {
+    const { background = false, ...asked } = how
+    const argv = [process.execPath, program, JSON.stringify(asked)]
+    return JSON.parse(
+      await run('python3', [join(support, 'terminal.py'), JSON.stringify({ argv, background, steps })]),
+    )
+  }
+  const answer = ({ stdout }: Session) => JSON.parse(stdout.trimEnd().split('\n').at(-1)!)
+
+  it('reads a PIN without showing it, and leaves the terminal as it was', async () => {
+    const session = await play([{ expect: '0: ', type: '47x\u007f1108\r' }])
+    assert.deepEqual(answer(session), { pin: '471108' })
+    assert.equal(session.screen, 'PIN of "a\\u{1b}[2J" 0: \r\n')
+    assert.equal(session.echoWhileAsking, false)
+    assert.equal(session.restored, true)
+  })
+  it('can ask again', async () => {
+    const session = await play(
+      [
+        { expect: '0: ', type: '1\r' },
+        { expect: '1: ', type: '2\r' },
+      ],
+      { times: 2 },
+    )
+    assert.equal(session.stdout, '{"pin":"1"}\n{"pin":"2"}\n')
+    assert.equal(session.restored, true)
+  })
+  it('takes a PIN beyond ASCII that comes in pieces, and a paste in brackets', async () => {
+    assert.deepEqual(
+      answer(await play([{ expect: '0: ', type: '\u001b[200~pä' }, { type: 'ß鍵\u001b[201~\r' }])),
+      {
+        pin: 'päß鍵',
+      },
+    )
+  })
+  it('refuses an empty line', async () => {
+    const session = await play([{ expect: '0: ', type: '\r' }])
+    assert.equal(answer(session).code, 'PIN_INVALID')
+    assert.equal(session.restored, true)
+  })
+  it('stops at Ctrl-C, and restores the terminal', async () => {
+    const session = await play([{ expect: '0: ', type: '4711\u0003' }])
+    assert.equal(answer(session).code, 'INTERRUPTED')
+    assert.equal(session.status, 0)
+    assert.equal(session.restored, true)
+    assert.doesNotMatch(session.screen, /4711/)
+  })
+  it('stops at Ctrl-D, and says how else to give a PIN', async () => {
+    const session = await play([{ expect: '0: ', type: '\u0004' }])
+    assert.equal(answer(session).code, 'PIN_NEEDED')
+    assert.match(answer(session).message, /none was typed.*--pin-file.*--askpass/)
+    assert.equal(session.restored, true)
+  })
+  it('restores the terminal when its time is up', async () => {
+    const session = await play([{ expect: '0: ', type: '47' }], { timeoutMs: 1000 })
+    assert.equal(answer(session).code, 'PIN_NEEDED')
+    assert.match(answer(session).message, /none was typed in time/)
+    assert.equal(session.restored, true)
+  })
+  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT'] as const) {
+    it(`restores the terminal when a handled ${signal} aborts`, async () => {
+      const session = await play([{ expect: '0: ', type: '47', signal }], { handled: [signal] })
+      assert.deepEqual(answer(session), { code: 'INTERRUPTED', message: signal })
+      assert.equal(session.restored, true)
+    })
+  }
+  it('leaves a terminal that is restored also when nobody handles SIGTERM', async () => {
+    const session = await play([{ expect: '0: ', type: '47', signal: 'SIGTERM' }])
+    assert.equal(session.status, -15)
+    assert.equal(session.restored, true)
+  })
+  it('leaves a terminal that is restored when an exception ends the process', async () => {
+    const session = await play([{ expect: '0: ', type: '47', signal: 'SIGUSR2' }], { crashes: true })
+    assert.equal(session.status, 1)
+    assert.equal(session.restored, true)
+  })
+  it('does not wait for a person who has hung up', async () => {
+    const session = await play([{ expect: '0: ', hangup: true }], { handled: ['SIGHUP'] })
+    assert.match(answer(session).code, /^(INTERRUPTED|PIN_NEEDED)$/)
+  })
+  it('does not ask from the background, where asking would stop the process', async () => {
+    const session = await play([], { background: true })
+    assert.equal(answer(session).code, 'PIN_NEEDED')
+    assert.match(answer(session).message, /background.*--pin-file.*HOLDFAST_PIN/)
+    assert.equal(session.screen, '')
+  })
+  it('does not ask where there is no terminal', async () => {
+    const stdout = await run('setsid', ['--wait', process.execPath, program, '{}'])
+    assert.equal(JSON.parse(stdout).code, 'PIN_NEEDED')
+  })
+})
