@@ -6,6 +6,7 @@
 import yargs, { type Argv } from 'yargs'
 import type { Context } from './commands/context.js'
 import * as credentialProcess from './commands/credential-process.js'
+import { findContinuedCommand, formatCommand } from './core/aws-config.js'
 import { HoldfastError } from './core/errors.js'
 
 /** What a command module exports: its flags, and what it does. */
@@ -51,13 +52,45 @@ const TOKEN_COMMANDS: readonly CommandEntry[] = [
  * Runs one command line (without node and script).
  * @returns the exit status; everything that went wrong has been said on stderr
  */
-export async function runCli(args: readonly string[], context: Context): Promise<number> {
+export async function runCli(args: readonly string[], outside: Context): Promise<number> {
+  const context = { ...outside, stderr: withoutPins(args, outside.stderr) }
   try {
+    await refuseContinuedCommand(args, context)
     await createParser(context).parseAsync([...args])
     return 0
   } catch (error) {
-    return report(error, context, args.includes('--debug'))
+    // yargs hands some of its findings to fail below, and throws the others.
+    const isFinding = error instanceof Error && error.name === 'YError'
+    return report(isFinding ? toUsage(error.message) : error, context, args.includes('--debug'))
   }
+}
+
+/** Whoever quotes a URI of the command line in a message, yargs for one, does not say its PIN. */
+function withoutPins(args: readonly string[], say: (line: string) => void): (line: string) => void {
+  const pins = args.flatMap((arg) => arg.match(/pin-value=[^&]*/gi) ?? [])
+  return (line) => say(pins.reduce((text, pin) => text.replaceAll(pin, 'pin-value=…'), line))
+}
+
+/** A command over several lines in an AWS config file arrives in pieces, which no parser could make sense of. */
+async function refuseContinuedCommand(args: readonly string[], context: Context): Promise<void> {
+  const { words, cut } = findContinuedCommand(args) ?? {}
+  if (words === undefined || (words[0] ?? 'credential-process') !== 'credential-process') return
+  const { findProgram } = await import('./commands/configure.js')
+  const what = `AWS config files have no line continuation${cut ? ', and what follows the backslash is lost' : ''}`
+  let command: string
+  try {
+    command = formatCommand([...(await findProgram(context)), ...words])
+  } catch (cause) {
+    throw new HoldfastError('USAGE', `${what}; and ${(cause as Error).message}`, { cause })
+  }
+  throw new HoldfastError(
+    'USAGE',
+    `${what}: write it on one line: credential_process = ${command}${cut ? ' …' : ''}`,
+  )
+}
+
+function toUsage(finding: string): HoldfastError {
+  return new HoldfastError('USAGE', finding.replaceAll(/\s*\n\s*/g, ' '))
 }
 
 function createParser(context: Context): Argv {
@@ -74,7 +107,7 @@ function createParser(context: Context): Argv {
     .exitProcess(false)
     .showHelpOnFail(false)
     .fail((message, error) => {
-      throw error ?? new HoldfastError('USAGE', message)
+      throw error ?? toUsage(message)
     })
   addCommands(parser, COMMANDS, context)
   return parser.command('token', 'Work on a token', (argv) =>

@@ -64,7 +64,7 @@ export async function run(argv: ConfigureArguments, context: Context): Promise<v
 }
 
 /** The words that start this program from any folder. */
-async function findProgram({ env, execPath, programPath }: Context): Promise<string[]> {
+export async function findProgram({ env, execPath, programPath }: Context): Promise<string[]> {
   if (await isOnPath('holdfast', env.PATH)) return ['holdfast']
   const program = resolve(programPath)
   return (await isExecutable(program)) ? [program] : [execPath, program]

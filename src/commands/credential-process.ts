@@ -4,6 +4,7 @@
 
 import type { Argv } from 'yargs'
 import { formatCredentialProcess } from '../core/credentials.js'
+import { HoldfastError } from '../core/errors.js'
 import type { Context } from './context.js'
 import { addIdentityOptions, createCommandProvider, type IdentityArguments, readIdentity } from './options.js'
 
@@ -20,7 +21,17 @@ export function builder(argv: Argv): Argv {
 
 /** @throws HoldfastError of every kind; nothing but the credentials is ever written to stdout */
 export async function run(argv: IdentityArguments, context: Context): Promise<void> {
+  verifyUncut(argv)
   const identity = await readIdentity(argv, context)
   const provider = createCommandProvider(identity, argv, context)
   await context.stdout(`${formatCredentialProcess(await provider())}\n`)
+}
+
+/** Some SDKs hand over only the first line of a command, and a person who reads the file does not see it. */
+function verifyUncut({ name, trustAnchorArn, profileArn, roleArn }: IdentityArguments): void {
+  if ((name ?? trustAnchorArn ?? profileArn ?? roleArn) !== undefined) return
+  throw new HoldfastError(
+    'USAGE',
+    'neither an identity is named, nor --trust-anchor-arn, --profile-arn and --role-arn are given. If they stand on further lines of an AWS config file: AWS config files have no line continuation, write credential_process on one line',
+  )
 }

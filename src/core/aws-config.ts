@@ -1,6 +1,7 @@
 /**
  * What AWS SDKs make of a profile: how its section is called, which keys silently win over its
- * `credential_process`, and how that key's command is split into words.
+ * `credential_process`, how that key's command is split into words, and what is left of a command that goes
+ * on over several lines.
  * @see https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html
  */
 
@@ -80,4 +81,31 @@ function quote(word: string): string {
       ? 'an empty value cannot stand in credential_process'
       : `${JSON.stringify(word)} cannot stand in credential_process, since ${JSON.stringify(fault)} is not read alike by all AWS SDKs: put it into [identity.NAME] of the configuration file, and give only that name here`,
   )
+}
+
+/** What was meant by a command that stands on several lines of an AWS config file. */
+export interface ContinuedCommand {
+  /** Without line ends and backslashes, and with a `pin-source` in place of a PIN. */
+  readonly words: readonly string[]
+  /** True if an SDK read the first line only; what followed is not known. */
+  readonly cut: boolean
+}
+
+/**
+ * Recognises what SDKs make of a command that goes on after a backslash, as it may in a shell, or undefined.
+ * Python's keep the line end as a part of the next argument (`\n--role-arn`); those that read the file line
+ * by line hand over the first line, and its backslash as the end of the last argument.
+ * @param args without the program
+ */
+export function findContinuedCommand(args: readonly string[]): ContinuedCommand | undefined {
+  if (!args.some((arg) => arg.includes('\n') || arg.endsWith('\\'))) return undefined
+  const words = args
+    // In quotes a shell joins the two lines; outside, Python has taken the backslash away.
+    .map((arg) =>
+      arg.replaceAll('\\\n', '').replaceAll(/pin-value=(?:(?!\n-)[^&])*/gi, 'pin-source=file:PATH'),
+    )
+    .flatMap((arg) => arg.split('\n'))
+    .map((word) => word.replace(/\\$/, ''))
+    .filter((word) => word !== '')
+  return { words, cut: args.at(-1)!.endsWith('\\') }
 }

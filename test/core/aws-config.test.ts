@@ -1,8 +1,9 @@
-/** Profile sections, keys that win, and a command line that sh and Python's shlex must split alike. */
+/** Profile sections, keys that win, a command line that sh and Python's shlex must split alike, and one in pieces. */
 
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import {
+  findContinuedCommand,
   findWinningKey,
   formatCommand,
   formatProfileHeader,
@@ -140,5 +141,78 @@ describe('formatCommand', () => {
     const shell = lines.map((line) => `printf '%s\\001' ${line}; printf '\\002'`).join('\n')
     const printed = (await run('sh', ['-c', shell])).split('\x02').slice(0, -1)
     assert.equal(JSON.stringify(printed.map((part) => part.split('\x01').slice(0, -1))), expected)
+  })
+})
+
+describe('findContinuedCommand', () => {
+  const whole = ['credential-process', '--certificate', '/p a/c.pem', '--role-arn', 'arn:x']
+  const forms: [what: string, args: string[], words: string[]][] = [
+    [
+      'indented lines',
+      ['credential-process', '\n--certificate', '/p a/c.pem', '\n--role-arn', 'arn:x'],
+      whole,
+    ],
+    [
+      'no space before the backslash',
+      ['credential-process\n--certificate', '/p a/c.pem\n--role-arn', 'arn:x'],
+      whole,
+    ],
+    [
+      'a value on the next line',
+      ['credential-process', '--certificate', '\n/p a/c.pem', '--role-arn', '\narn:x'],
+      whole,
+    ],
+    [
+      'equals signs',
+      ['credential-process', '\n--role-arn=arn:x'],
+      ['credential-process', '--role-arn=arn:x'],
+    ],
+    [
+      'a break within quotes',
+      ['credential-process', '--pkcs11-uri', 'pkcs11:token=a;\\\nid=%01', '\n--role-arn', 'arn:x'],
+      ['credential-process', '--pkcs11-uri', 'pkcs11:token=a;id=%01', '--role-arn', 'arn:x'],
+    ],
+    [
+      'two backslashes',
+      ['credential-process', '\\', '--certificate', '/p a/c.pem', '\\', '--role-arn', 'arn:x'],
+      whole,
+    ],
+    ['a break before the command', ['\ncredential-process', '\nedge'], ['credential-process', 'edge']],
+  ]
+  for (const [what, args, words] of forms) {
+    it(`puts together what Python splits: ${what}`, () =>
+      assert.deepEqual(findContinuedCommand(args), { words, cut: false }))
+  }
+
+  for (const [args, words] of [
+    [['credential-process', '\\'], ['credential-process']],
+    [['credential-process\\'], ['credential-process']],
+    [
+      ['credential-process', '--certificate', '/c\\'],
+      ['credential-process', '--certificate', '/c'],
+    ],
+    [['\\'], []],
+  ] as const) {
+    it(`sees that ${JSON.stringify(args)} was cut`, () =>
+      assert.deepEqual(findContinuedCommand(args), { words, cut: true }))
+  }
+
+  for (const [uri, shown] of [
+    ['pkcs11:token=a?pin-value=Zq7', 'pkcs11:token=a?pin-source=file:PATH'],
+    ['pkcs11:?pin-value=Zq 7&module-name=m', 'pkcs11:?pin-source=file:PATH&module-name=m'],
+    ['pkcs11:?pin-value=Z\\\nq7', 'pkcs11:?pin-source=file:PATH'],
+    ['pkcs11:?pin-value=Z\nq7', 'pkcs11:?pin-source=file:PATH'],
+  ] as const) {
+    it(`replaces the PIN of ${JSON.stringify(uri)}`, () => {
+      const args = ['credential-process', '\n--pkcs11-uri', `${uri}\n--role-arn`, 'x']
+      const words = ['credential-process', '--pkcs11-uri', shown, '--role-arn', 'x']
+      assert.deepEqual(findContinuedCommand(args), { words, cut: false })
+    })
+  }
+
+  it('minds no command on one line', () => {
+    for (const args of [[], whole, ['credential-process', '--certificate', '/a\\b', '^', '`', '']]) {
+      assert.equal(findContinuedCommand(args), undefined)
+    }
   })
 })

@@ -1,0 +1,103 @@
+/** What the command line makes of its arguments before a command runs, and how it says an error. */
+
+import assert from 'node:assert/strict'
+import type { Context } from '../src/commands/context.js'
+
+/** Runs a command line on a machine where nothing is installed; gives its exit status and what it said. */
+async function run(...args: string[]): Promise<{ status: number; said: string[]; stdout: string }> {
+  // Imported as bin.ts does it, so that the modules which commands import later are the same ones.
+  const { runCli } = await import('../src/cli.js')
+  const said: string[] = []
+  let stdout = ''
+  const context: Context = {
+    env: { HOME: '/nonexistent' },
+    uid: 65_534,
+    execPath: '/opt/node',
+    programPath: '/opt/holdfast',
+    takeChild: () => undefined,
+    version: '0',
+    buildDate: new Date(0),
+    now: () => new Date(),
+    stdout: async (text) => {
+      stdout += text
+    },
+    stderr: (line) => said.push(line),
+    signal: new AbortController().signal,
+  }
+  return { status: await runCli(args, context), said, stdout }
+}
+
+describe('runCli', () => {
+  const usages: [args: string[], message: RegExp][] = [
+    [[], /^name a command/],
+    [['token'], /^name a command/],
+    [['credential-procss'], /credential-process/],
+    [['credential-process', '--pkcs11-urj', 'x'], /pkcs11-urj/],
+    [['credential-process', '--pkcs11-uri'], /pkcs11-uri/],
+    [['credential-process', '--pin-guard', 'maybe'], /pin-guard.*"on", "off"/],
+    [['credential-process', 'edge', '--region', 'a', '--region', 'b'], /--region is given twice/],
+  ]
+  for (const [args, message] of usages) {
+    it(`refuses ${JSON.stringify(args)} in one line`, async () => {
+      const { status, said, stdout } = await run(...args)
+      assert.equal(said.length, 1)
+      assert.match(said[0]!, message)
+      assert.match(said[0]!, / \(USAGE\)$/)
+      assert.doesNotMatch(said[0]!, /\n/)
+      assert.equal(status, 2, said.join())
+      assert.equal(stdout, '')
+    })
+  }
+
+  it('says the PIN of no URI', async () => {
+    for (const args of [
+      ['credential-process', 'pkcs11:token=a?pin-value=Zq7'],
+      ['credential-process', 'edge', 'pkcs11:token=a?pin-value=Zq7&module-name=m'],
+      ['pkcs11:token=a?pin-value=Zq 7'],
+      ['credential-process', '\n--pkcs11-uri', 'pkcs11:token=a?pin-value=Zq7', '\n--certificate', 'é'],
+    ]) {
+      const { status, said } = await run(...args)
+      assert.equal(status, 2, said.join())
+      assert.match(said.join(), /pin-/)
+      assert.doesNotMatch(said.join(), /Zq/)
+    }
+  })
+
+  describe('with the pieces of a command on several lines of an AWS config file', () => {
+    const refuse = async (args: string[], message: RegExp) => {
+      const { status, said } = await run(...args)
+      assert.equal(said.length, 1)
+      assert.match(said[0]!, /^AWS config files have no line continuation/)
+      assert.match(said[0]!, message)
+      assert.equal(status, 2, said.join())
+    }
+
+    it('prints the right line', () =>
+      refuse(
+        ['credential-process', '\n--certificate', '/p a/c.pem', '\n--role-arn', 'arn:x'],
+        /: write it on one line: credential_process = \/opt\/node \/opt\/holdfast credential-process --certificate "\/p a\/c\.pem" --role-arn arn:x \(USAGE\)$/,
+      ))
+
+    it('says that the rest is lost where it is', async () => {
+      await refuse(
+        ['credential-process', '\\'],
+        /follows the backslash is lost: .* = .*credential-process … \(USAGE\)$/,
+      )
+      await refuse(['\\'], /\/opt\/holdfast … /)
+    })
+
+    it('prints no line that SDKs would read differently', () =>
+      refuse(['credential-process', '\n--certificate', '/jörg'], /; and "\/jörg" cannot stand/))
+
+    it('takes a command without identity and ARNs for the first line of one', async () => {
+      const { status, said } = await run('credential-process', '--certificate', '/c')
+      assert.match(said[0]!, /AWS config files have no line continuation.*\(USAGE\)$/)
+      assert.equal(status, 2, said.join())
+    })
+
+    it('leaves other commands alone', async () => {
+      const { said } = await run('configure', 'edge', '\\')
+      assert.match(said[0]!, /^Unknown argument: \\/)
+    })
+  })
+})
