@@ -54,7 +54,7 @@ describe('runCli', () => {
       ['credential-process', 'pkcs11:token=a?pin-value=Zq7'],
       ['credential-process', 'edge', 'pkcs11:token=a?pin-value=Zq7&module-name=m'],
       ['pkcs11:token=a?pin-value=Zq 7'],
-      ['credential-process', '\n--pkcs11-uri', 'pkcs11:token=a?pin-value=Zq7', '\n--certificate', 'é'],
+      ['credential-process', '\n--pkcs11-uri', 'pkcs11:token=a?pin-value=Zq7', '\n--certificate', '/c'],
     ]) {
       const { status, said } = await run(...args)
       assert.equal(status, 2, said.join())
