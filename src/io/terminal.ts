@@ -21,8 +21,7 @@ import { createLineEditor, type LineEditor, type TypedLine } from '../core/typed
  * @throws HoldfastError PIN_INVALID
  */
 export async function askTerminal(prompt: string, { signal }: { signal: AbortSignal }): Promise<Uint8Array> {
-  if (!isInForeground())
-    throw pinNeeded('there is no terminal to ask at, or this process is in its background')
+  if (!isInForeground()) throw pinNeeded('this process is not in the foreground of a terminal')
   const fd = openTerminal()
   const editor = createLineEditor()
   let terminal: ReadStream | undefined
@@ -31,6 +30,7 @@ export async function askTerminal(prompt: string, { signal }: { signal: AbortSig
     // A terminal that has gone away fails at each further step; the first one tells.
     terminal.on('error', () => undefined)
     terminal.setRawMode(true)
+    if (!terminal.isRaw) throw new Error('the terminal goes on echoing')
     writeSync(fd, formatPrintable(prompt))
     return parsePin(await readLine(terminal, editor, signal), 'terminal')
   } catch (cause) {

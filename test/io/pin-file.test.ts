@@ -46,6 +46,7 @@ describe('readPinFile', () => {
     for (const mode of [0o400, 0o440, 0o600, 0o640]) {
       await write('471108', mode)
       assert.equal((await read()).pin.length, 6)
+      await rm(path)
     }
   })
   it('refuses a file that the world can read, or group or world can write, with the chmod that mends it', async () => {

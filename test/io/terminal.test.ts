@@ -117,7 +117,7 @@ describe('askTerminal', () => {
   it('does not ask from the background, where asking would stop the process', async () => {
     const session = await play([], { background: true })
     assert.equal(answer(session).code, 'PIN_NEEDED')
-    assert.match(answer(session).message, /background.*--pin-file.*HOLDFAST_PIN/)
+    assert.match(answer(session).message, /not in the foreground.*--pin-file.*HOLDFAST_PIN/)
     assert.equal(session.screen, '')
   })
   it('does not ask where there is no terminal', async () => {
