@@ -61,6 +61,7 @@ async function build(outdir) {
     platform: 'node',
     target: 'node20.19',
     mainFields: ['module', 'main'],
+    alias: { 'string-width': join(root, 'scripts/string-width.mjs') },
     legalComments: 'none', // all licences are in one file
     metafile: true,
     logLevel: 'warning',
@@ -69,18 +70,23 @@ async function build(outdir) {
       __HOLDFAST_BUILD_DATE__: JSON.stringify(buildDate().toISOString()),
     },
   }
-  // The program and the library share chunks; what a command does not need is in a chunk it does not load.
-  const program = await esbuild.build({
-    ...common,
-    entryPoints: { bin: join(source, 'bin.ts'), index: join(source, 'index.ts') },
-    format: 'esm',
-    splitting: true,
-    chunkNames: 'chunks/[name]-[hash]',
-    // CommonJS packages inside an ES module call require() for the modules of Node itself.
-    banner: {
-      js: "import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);",
-    },
-  })
+  // What a command does not need is in a chunk that it does not load. The library has its own chunks: shared
+  // with the program, there would be twice as many files to open for each credential.
+  const [program, library] = await Promise.all(
+    ['bin', 'index'].map((entry) =>
+      esbuild.build({
+        ...common,
+        entryPoints: { [entry]: join(source, `${entry}.ts`) },
+        format: 'esm',
+        splitting: true,
+        chunkNames: `chunks/${entry}-[name]-[hash]`,
+        // CommonJS packages inside an ES module call require() for the modules of Node itself.
+        banner: {
+          js: "import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);",
+        },
+      }),
+    ),
+  )
   // CommonJS: it starts faster, and its start is on the way to every signature.
   const child = await esbuild.build({
     ...common,
@@ -89,7 +95,7 @@ async function build(outdir) {
     outExtension: { '.js': '.cjs' },
     plugins: [addonBesideTheFile()],
   })
-  const outputs = [program, child].flatMap(({ metafile }) => Object.entries(metafile.outputs))
+  const outputs = [program, library, child].flatMap(({ metafile }) => Object.entries(metafile.outputs))
   refuseImports(outputs)
 
   chmodSync(join(outdir, 'bin.js'), 0o755)

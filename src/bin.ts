@@ -16,7 +16,8 @@ if (args.some((argument) => argument.includes('pin-value'))) process.title = 'ho
 // The child's start is the longest part of a credential, so it comes before even the command line is parsed.
 let tokenChild: TokenChild | undefined
 if (args[0] === 'credential-process' && !args.some((argument) => argument.startsWith('--private-key'))) {
-  tokenChild = startTokenChild({ execPath: process.execPath, env: process.env })
+  const preload = args.some((argument) => argument.startsWith('pkcs11:'))
+  tokenChild = startTokenChild({ execPath: process.execPath, env: process.env, preload })
 }
 function takeChild(): TokenChild | undefined {
   const child = tokenChild

@@ -6,6 +6,8 @@
 import type { CredentialProvider } from './core/credentials.js'
 import type { Identity } from './core/identity.js'
 import type { SignerSource } from './core/signer.js'
+import { readCertificates } from './io/pem-file.js'
+import { connectRolesAnywhere } from './io/roles-anywhere.js'
 import { createProvider, parseSession } from './provider.js'
 import { createSource, type SourceSurroundings } from './source.js'
 
@@ -34,13 +36,10 @@ export function createIdentityProvider(identity: Identity, surroundings: Surroun
     source: surroundings.source ?? createSource(identity, surroundings),
     readIntermediates: async () => {
       if (identity.intermediates === undefined) return []
-      const { readCertificates } = await import('./io/pem-file.js')
       return readCertificates(identity.intermediates)
     },
-    connect: async (endpoint, options) => {
-      const { connectRolesAnywhere } = await import('./io/roles-anywhere.js')
-      return connectRolesAnywhere({ ...surroundings, endpoint, random: Math.random }, options)
-    },
+    connect: (endpoint, options) =>
+      connectRolesAnywhere({ ...surroundings, endpoint, random: Math.random }, options),
     now,
     buildDate,
     timeoutMs: (identity.timeout ?? DEFAULT_TIMEOUT_SECONDS) * 1000,

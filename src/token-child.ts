@@ -25,12 +25,13 @@ import {
   formatFrame,
   type OpenRequest,
   type PinNeed,
+  PRELOAD,
   parseFrame,
   type ToChild,
 } from './core/token-protocol.js'
 import { readPinFile } from './io/pin-file.js'
 import { withPinGuard } from './io/pin-guard.js'
-import type { Login, TokenQuery } from './io/token/token.js'
+import type { Login, OpenToken, TokenQuery } from './io/token/token.js'
 
 const CHANNEL = 3
 
@@ -71,30 +72,49 @@ function send(message: FromChild, bytes?: Uint8Array): void {
   if (bytes !== undefined) sendFrame({ bytes })
 }
 
+interface Watchdog {
+  /** From now on the module has this long, pauses not counted. */
+  start(timeoutMs: number): void
+  pause(): void
+  resume(): void
+  /** The answer is out: what is left is to finalize the module, for which the parent need not live. */
+  finish(): void
+}
+
+const FINALIZE_LIMIT_MS = 5000
+
 /**
  * Ends this process when the module holds it for too long, or when the parent has died. A call into the module
  * blocks this thread, so only another thread can do it. While the program is waited for (a person types
  * the PIN) the time does not count, and the closed channel tells of the parent's death.
  */
-interface Watchdog {
-  pause(): void
-  resume(): void
-}
-
-function startWatchdog(timeoutMs: number): Watchdog {
-  const state = new Int32Array(new SharedArrayBuffer(8))
+function createWatchdog(): Watchdog {
+  const [WAKE, MODE, LEFT_MS] = [0, 1, 2]
+  const [PAUSED, RUNNING, FINISHING] = [0, 1, 2]
+  const state = new Int32Array(new SharedArrayBuffer(12))
   const code = `
-    const { workerData: { state, timeoutMs, parent } } = require('node:worker_threads')
+    const { workerData: { state, parent } } = require('node:worker_threads')
     const step = 250
-    let left = timeoutMs + 1000
-    while (left > 0) {
-      Atomics.wait(state, 0, 0, step)
-      if (Atomics.load(state, 1) === 0) left -= step
-      if (process.ppid !== parent) left = Math.min(left, 1000)
-    }
-    process.kill(process.pid, 'SIGKILL')`
-  new Worker(code, { eval: true, workerData: { state, timeoutMs, parent: process.ppid } }).unref()
-  return { pause: () => void Atomics.store(state, 1, 1), resume: () => void Atomics.store(state, 1, 0) }
+    for (;;) {
+      Atomics.wait(state, ${WAKE}, 0, step)
+      const mode = Atomics.load(state, ${MODE})
+      if (mode === ${PAUSED}) continue
+      const left = Atomics.sub(state, ${LEFT_MS}, step) - step
+      if (mode === ${RUNNING} && process.ppid !== parent && left > 1000) Atomics.store(state, ${LEFT_MS}, 1000)
+      if (left <= 0) process.kill(process.pid, 'SIGKILL')
+    }`
+  new Worker(code, { eval: true, workerData: { state, parent: process.ppid } }).unref()
+  const setMode = (mode: number, leftMs?: number) => {
+    if (leftMs !== undefined) Atomics.store(state, LEFT_MS, leftMs)
+    Atomics.store(state, MODE, mode)
+  }
+  return {
+    // A second more than the parent waits, whose message is the better one.
+    start: (timeoutMs) => setMode(RUNNING, timeoutMs + 1000),
+    pause: () => setMode(PAUSED),
+    resume: () => setMode(RUNNING),
+    finish: () => setMode(FINISHING, FINALIZE_LIMIT_MS),
+  }
 }
 
 function parseQuery(request: OpenRequest): TokenQuery {
@@ -181,33 +201,46 @@ async function importToken(): Promise<typeof import('./io/token/token.js')> {
 }
 
 async function main(): Promise<void> {
+  const watchdog = createWatchdog()
+  // Whoever starts the child early and is sure that a token will be used has the module's binding loaded early.
+  if (process.argv.includes(PRELOAD)) await importToken()
   const first = receiveMessage()
-  if (first === undefined || !('open' in first)) throw new Error('expected a request to open')
-  const watchdog = startWatchdog(first.open.timeoutMs)
+  if (first === undefined) return
+  if (!('open' in first)) throw new Error('expected a request to open')
+  watchdog.start(first.open.timeoutMs)
   const { withToken } = await importToken()
   const query = parseQuery(first.open)
-  await withToken(query, createLogin(first.open, watchdog), async (token) => {
-    send({
-      opened: {
-        certificate: Buffer.from(token.certificate.der).toString('base64'),
-        chain: token.chain.map((der) => Buffer.from(der).toString('base64')),
-        algorithm: token.algorithm,
-      },
-    })
-    for (;;) {
-      watchdog.pause()
-      const message = receiveMessage()
-      watchdog.resume()
-      if (message === undefined) return
-      send({ signed: true }, await token.sign(receiveBytes()))
-    }
+  await withToken(query, createLogin(first.open, watchdog), async (open) => {
+    await serve(open, watchdog).catch(fail)
+    watchdog.finish()
   })
 }
 
-main().catch((error: unknown) => {
+/** Opens the token and signs until the parent has had enough. */
+async function serve(open: () => Promise<OpenToken>, watchdog: Watchdog): Promise<void> {
+  const token = await open()
+  send({
+    opened: {
+      certificate: Buffer.from(token.certificate.der).toString('base64'),
+      chain: token.chain.map((der) => Buffer.from(der).toString('base64')),
+      algorithm: token.algorithm,
+    },
+  })
+  for (;;) {
+    watchdog.pause()
+    const message = receiveMessage()
+    watchdog.resume()
+    if (message === undefined) return
+    send({ signed: true }, await token.sign(receiveBytes()))
+  }
+}
+
+function fail(error: unknown): void {
   try {
     send(formatFailure(error))
   } catch {
     // The parent is gone, and with it everybody who could be told.
   }
-})
+}
+
+main().catch(fail)

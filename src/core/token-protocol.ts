@@ -8,6 +8,9 @@ import { HoldfastError, isErrorCode } from './errors.js'
 import type { PinSource, TokenIdentity } from './pin.js'
 import type { SigningAlgorithm } from './signer.js'
 
+/** Argument of the child that makes it load the PKCS#11 binding before it has been told what for. */
+export const PRELOAD = '--preload'
+
 /** First message to the child: which module to load, what to find in it, where the PIN is. */
 export interface OpenRequest {
   readonly module: ModuleReference
@@ -90,14 +93,30 @@ export function parseFrame(bytes: Buffer): { frame: Frame; rest: Buffer } | unde
   const length = bytes.readUInt32BE(0)
   const kind = bytes[4]
   if (length > MAX_FRAME_LENGTH || (kind !== KIND.json && kind !== KIND.bytes)) {
-    throw new HoldfastError('MODULE_FAILED', 'the token process sent something that is not a message')
+    throw strayBytes()
   }
   if (bytes.length < HEADER_LENGTH + length) return undefined
   const payload = bytes.subarray(HEADER_LENGTH, HEADER_LENGTH + length)
   return {
-    frame: kind === KIND.json ? { json: JSON.parse(payload.toString('utf8')) } : { bytes: payload },
+    frame: kind === KIND.json ? { json: parseJson(payload) } : { bytes: payload },
     rest: bytes.subarray(HEADER_LENGTH + length),
   }
+}
+
+function parseJson(payload: Buffer): unknown {
+  try {
+    return JSON.parse(payload.toString('utf8'))
+  } catch {
+    // No `cause`: the parser's message quotes the text.
+    throw strayBytes()
+  }
+}
+
+function strayBytes(): HoldfastError {
+  return new HoldfastError(
+    'MODULE_FAILED',
+    'the token process sent something that is not a message: does the PKCS#11 module write to descriptors that are not its own?',
+  )
 }
 
 /** An error as it crosses the pipe. A fault that is no HoldfastError keeps only its class name and message. */

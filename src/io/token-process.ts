@@ -7,6 +7,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Duplex, Readable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { HoldfastError } from '../core/errors.js'
 import type { SignerSource } from '../core/signer.js'
@@ -16,6 +17,7 @@ import {
   formatFrame,
   type OpenRequest,
   type PinNeed,
+  PRELOAD,
   parseFailure,
   parseFrame,
   type ToChild,
@@ -23,6 +25,8 @@ import {
 
 /** How to start the child. */
 export interface TokenChildOptions {
+  /** True where a token will be used for sure. */
+  readonly preload?: boolean
   /** The program that runs the child: a Node executable. */
   readonly execPath: string
   readonly env: Readonly<Record<string, string | undefined>>
@@ -47,6 +51,13 @@ const WITHHELD =
 /** What a module may print before the rest is thrown away, in characters. */
 const OUTPUT_LIMIT = 64 * 1024
 
+/** How long a child may take to finalize the module, in milliseconds, and how long `--debug` waits for it. */
+const FINALIZE_LIMIT_MS = 5000
+const FINALIZE_WAIT_MS = 1500
+
+/** How long the pipes of a child that has ended may stay open, in milliseconds. */
+const PIPES_LIMIT_MS = 500
+
 /** A child that has been started and waits for its first message. */
 export interface TokenChild {
   readonly process: ChildProcess
@@ -55,12 +66,12 @@ export interface TokenChild {
 }
 
 /**
- * Starts a child before it is known what it is for, because its start takes longer than all that the program
- * does meanwhile. It loads nothing until a source uses it.
+ * Starts a child. It may be started before it is known what for, because its start takes as long as all that
+ * the program does meanwhile; only with `preload` does it load the PKCS#11 binding before a source uses it.
  */
-export function startTokenChild({ execPath, env }: TokenChildOptions): TokenChild {
+export function startTokenChild({ execPath, env, preload = false }: TokenChildOptions): TokenChild {
   const script = fileURLToPath(import.meta.resolve('holdfast/token-child'))
-  const child = spawn(execPath, [script], {
+  const child = spawn(execPath, preload ? [script, PRELOAD] : [script], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: Object.fromEntries(Object.entries(env).filter(([name]) => !WITHHELD.test(name))),
   })
@@ -159,12 +170,14 @@ function talkTo({ process: child }: TokenChild, options: TokenProcessOptions): C
       child.kill('SIGKILL')
     },
     async end() {
+      deadline.stop()
       channel.end()
-      deadline.start()
-      void closed.then(deadline.stop)
+      const kill = setTimeout(() => child.kill('SIGKILL'), FINALIZE_LIMIT_MS).unref()
+      void closed.then(() => clearTimeout(kill))
       if (options.debug === undefined) return unref(child, channel)
       // What the module printed is known only when it has ended.
-      await closed
+      await Promise.race([closed, delay(FINALIZE_WAIT_MS)])
+      unref(child, channel)
       if (output() !== '') options.debug(`the PKCS#11 module printed: ${output()}`)
     },
   }
@@ -189,14 +202,22 @@ function captureOutput(child: ChildProcess): () => string {
   return () => output
 }
 
+/** Counts the time between each start and stop together. */
 function createDeadline(timeoutMs: number, expire: () => void): { start(): void; stop(): void } {
+  let leftMs = timeoutMs
+  let startedAt = 0
   let timer: NodeJS.Timeout | undefined
-  const stop = () => clearTimeout(timer)
   return {
-    stop,
     start() {
-      stop()
-      timer = setTimeout(expire, timeoutMs).unref()
+      if (timer !== undefined) return
+      startedAt = performance.now()
+      timer = setTimeout(expire, leftMs).unref()
+    },
+    stop() {
+      if (timer === undefined) return
+      clearTimeout(timer)
+      timer = undefined
+      leftMs -= performance.now() - startedAt
     },
   }
 }
@@ -237,6 +258,10 @@ function createFrameQueue(child: ChildProcess, channel: Duplex): FrameQueue {
     ),
   )
   child.once('close', (status, signal) => fail(describeEnd(status, signal)))
+  // A process that the module has left behind may hold the pipes open, and then there is no `close`.
+  child.once('exit', (status, signal) => {
+    setTimeout(() => fail(describeEnd(status, signal)), PIPES_LIMIT_MS).unref()
+  })
   return {
     fail,
     async next() {
@@ -253,6 +278,10 @@ function createFrameQueue(child: ChildProcess, channel: Duplex): FrameQueue {
 }
 
 function describeEnd(status: number | null, signal: NodeJS.Signals | null): HoldfastError {
+  // What a terminal or a service manager sends to all processes of the program at once.
+  if (signal === 'SIGINT' || signal === 'SIGTERM' || signal === 'SIGHUP') {
+    return new HoldfastError('INTERRUPTED', `the token process was interrupted by ${signal}`)
+  }
   const how = signal === null ? `ended with status ${status}` : `crashed (${signal})`
   return new HoldfastError(
     'MODULE_CRASHED',
