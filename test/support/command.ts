@@ -10,16 +10,17 @@ import { promisify } from 'node:util'
 
 const execFileAsync = promisify(execFile)
 
-/** Standard output of `command`. Throws, with what it wrote, if its exit status is not 0. */
+/** Standard output of `command`. Throws, with what it wrote, if its exit status is not 0 or the time is up. */
 export async function run(
   command: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
+  timeoutMs = 60_000,
 ): Promise<string> {
   try {
     const { stdout } = await execFileAsync(command, args, {
       env: { ...process.env, ...env },
-      timeout: 60_000,
+      timeout: timeoutMs,
       maxBuffer: 16 << 20,
     })
     return stdout

@@ -1,0 +1,12 @@
+/** The profiles of an AWS config file, judged by Debian's AWS CLI and by the AWS SDK for JavaScript. */
+
+import { awsCli, awsSdkForJavaScript } from './judges.js'
+import { describeProfiles } from './profiles.js'
+
+describe('a profile with holdfast credential-process', () => {
+  describeProfiles([
+    awsCli('the AWS CLI 2', ['/usr/bin/aws'], { exports: true }),
+    awsSdkForJavaScript('fromProcess'),
+    awsSdkForJavaScript('fromIni'),
+  ])
+})
