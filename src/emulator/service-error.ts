@@ -36,11 +36,17 @@ export function notFound(message: string): ServiceError {
   return new ServiceError(404, 'ResourceNotFoundException', message)
 }
 
+/** A header is no place for the value of 200 kilobytes that a message may quote. */
+const MAX_REASON = 500
+
 /** The reply that carries an error. `reason` is reduced to what a header may hold. */
 export function errorReply(error: ServiceError): HttpReply {
   return jsonReply(
     error.status,
     { message: error.message },
-    { 'x-amzn-errortype': error.type, 'x-emulator-reason': error.reason.replace(/[^\x20-\x7e]/g, '?') },
+    {
+      'x-amzn-errortype': error.type,
+      'x-emulator-reason': error.reason.slice(0, MAX_REASON).replace(/[^\x20-\x7e]/g, '?'),
+    },
   )
 }

@@ -268,6 +268,11 @@ describe('CreateSession', () => {
       await refuses(sign({}, await makeIdentity({ ca: false, keyUsage: digitalSignature })), untrusted)
     })
 
+    it('must name the CA of the anchor as its issuer, the right key does not do', async () => {
+      anchor.source.sourceData.x509CertificateData = (await makeCa({ name: 'CN=Renamed', keys: ca.keys })).pem
+      await refuses(sign(), untrusted)
+    })
+
     it('may come from either CA of the anchor', async () => {
       const second = await makeCa({ name: 'CN=Second CA' })
       anchor.source.sourceData.x509CertificateData = second.pem + ca.pem
@@ -361,6 +366,13 @@ describe('CreateSession', () => {
         await (pathLength === 0 ? refuses(request, untrusted) : accepts(request))
         await accepts(sign({}, await makeLeaf(first), { chain: [first] }))
       }
+    })
+
+    it('does not count a CA that changed its key', async () => {
+      const old = await makeCa({ pathLength: 0 })
+      anchor.source.sourceData.x509CertificateData = old.pem
+      const renewed = await makeCa({ issuer: old })
+      await accepts(sign({}, await makeLeaf(renewed), { chain: [renewed] }))
     })
 
     it('finds another way round an intermediate of the same name and another key', async () => {

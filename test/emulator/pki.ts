@@ -35,6 +35,8 @@ export interface Identity {
 export interface IdentityOptions {
   readonly name?: string
   readonly kind?: KeyKind
+  /** Of another certificate, to be certified again. */
+  readonly keys?: webcrypto.CryptoKeyPair
   /** Without one, the certificate signs itself. */
   readonly issuer?: Identity
   readonly serialNumber?: string
@@ -54,10 +56,9 @@ export const DAY_MS = 86_400_000
 /** Makes a key pair and its certificate, valid from yesterday until tomorrow. */
 export async function makeIdentity(options: IdentityOptions): Promise<Identity> {
   const { kind = 'p256', issuer, name = 'CN=edge' } = options
-  const keys = (await crypto.subtle.generateKey(ALGORITHMS[kind], true, [
-    'sign',
-    'verify',
-  ])) as webcrypto.CryptoKeyPair
+  const keys =
+    options.keys ??
+    ((await crypto.subtle.generateKey(ALGORITHMS[kind], true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair)
   const signer = issuer?.kind ?? kind
   const signingAlgorithm = {
     ...ALGORITHMS[signer],

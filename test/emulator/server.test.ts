@@ -116,6 +116,14 @@ describe('startEmulator', () => {
     assert.ok(body.credentialSet && headers['x-emulator-reason'] === undefined)
   })
 
+  it('keeps the headers of a refusal small and plain, whatever was sent', async () => {
+    const { emulator } = await start()
+    const body = { name: `\u2603\n${'x'.repeat(100_000)}`, roleArns: [] }
+    const { status, headers } = await send(emulator, plainRequest('POST', '/profiles', body))
+    assert.equal(status, 400)
+    assert.match(String(headers['x-emulator-reason']), /^[\x20-\x7e]{500}$/)
+  })
+
   it('tells the time of its own clock', async () => {
     const now = new Date('2026-11-01T12:00:00Z')
     const { emulator } = await start({ now: () => now })
