@@ -56,7 +56,7 @@ export async function runCli(args: readonly string[], outside: Context): Promise
   const context = { ...outside, stderr: withoutPins(args, outside.stderr) }
   try {
     await refuseContinuedCommand(args, context)
-    await createParser(context).parseAsync([...args])
+    await parse(args, context)
     return 0
   } catch (error) {
     // yargs hands some of its findings to fail below, and throws the others.
@@ -93,41 +93,61 @@ function toUsage(finding: string): HoldfastError {
   return new HoldfastError('USAGE', finding.replaceAll(/\s*\n\s*/g, ' '))
 }
 
-function createParser(context: Context): Argv {
-  const parser = yargs([])
-    .scriptName('holdfast')
+/**
+ * A line that begins with a command is read by that command's parser alone: for a command among others yargs
+ * formats the whole help text before each run, which takes longer than a signature.
+ */
+async function parse(args: readonly string[], context: Context): Promise<void> {
+  const entry = COMMANDS.find(({ command }) => command.split(' ')[0] === args[0])
+  if (entry === undefined) {
+    const parser = await createParser(context)
+    await parser.parseAsync([...args])
+    return
+  }
+  const [name, ...positionals] = entry.command.split(' ')
+  const parser = createBareParser(context, `holdfast ${name}`)
+  await addCommands(parser, [{ ...entry, command: ['$0', ...positionals].join(' ') }], context)
+  await parser.parseAsync(args.slice(1))
+}
+
+async function createParser(context: Context): Promise<Argv> {
+  const parser = createBareParser(context, 'holdfast')
     .usage('$0 <command>\n\nShort-lived AWS credentials from a private key that stays in its token.')
-    .version(context.version)
-    .alias({ h: 'help' })
-    .strict()
     .recommendCommands()
     .demandCommand(1, 'name a command; holdfast --help lists them')
     .completion('completion', 'Print a shell completion script for bash or zsh')
+  await addCommands(parser, COMMANDS, context)
+  return parser.command('token', 'Work on a token', async (argv) => {
+    await addCommands(argv, TOKEN_COMMANDS, context)
+    return argv.demandCommand(1, 'name a command; holdfast token --help lists them')
+  })
+}
+
+function createBareParser(context: Context, scriptName: string): Argv {
+  return yargs([])
+    .scriptName(scriptName)
+    .version(context.version)
+    .alias({ h: 'help' })
+    .strict()
     .wrap(100)
     .exitProcess(false)
     .showHelpOnFail(false)
     .fail((message, error) => {
       throw error ?? toUsage(message)
     })
-  addCommands(parser, COMMANDS, context)
-  return parser.command('token', 'Work on a token', (argv) =>
-    addCommands(argv, TOKEN_COMMANDS, context).demandCommand(
-      1,
-      'name a command; holdfast token --help lists them',
-    ),
-  )
 }
 
-function addCommands(parser: Argv, entries: readonly CommandEntry[], context: Context): Argv {
+async function addCommands(parser: Argv, entries: readonly CommandEntry[], context: Context): Promise<void> {
   for (const { command, describe, load } of entries) {
+    // Loaded before it is known that it will run: completion knows only flags that are there at once.
+    const { builder, run } = await load()
     parser.command({
       command,
       describe,
-      builder: async (argv) => (await load()).builder(argv),
-      handler: async (argv) => (await load()).run(refuseRepeats(argv) as never, context),
+      builder,
+      handler: (argv) => run(refuseRepeats(argv) as never, context),
     })
   }
-  return parser
 }
 
 /** A flag that is given twice arrives as a list; which of the two was meant nobody can tell. */

@@ -38,8 +38,8 @@ export function builder(argv: Argv): Argv {
         describe: 'name of the AWS profile, if not that of the identity',
       }),
   )
-    .example('$0 configure edge', 'let the AWS profile edge use the identity edge')
-    .example('$0 configure edge --profile default', 'let commands without a profile use it')
+    .example('holdfast configure edge', 'let the AWS profile edge use the identity edge')
+    .example('holdfast configure edge --profile default', 'let commands without a profile use it')
 }
 
 /** @throws HoldfastError USAGE, URI_INVALID, ARN_INVALID, CONFIG_INVALID, CONFIG_UNREADABLE, OUTPUT_FAILED */

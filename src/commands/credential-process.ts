@@ -12,9 +12,9 @@ export function builder(argv: Argv): Argv {
   return addIdentityOptions(
     argv.positional('name', { type: 'string', describe: 'an identity of the configuration file' }),
   )
-    .example('$0 credential-process edge', 'use the identity [identity.edge] of the configuration file')
+    .example('holdfast credential-process edge', 'use the identity [identity.edge] of the configuration file')
     .example(
-      '$0 credential-process --pkcs11-uri "pkcs11:token=edge;id=%01?pin-source=file:/etc/holdfast/pin" --trust-anchor-arn ARN --profile-arn ARN --role-arn ARN',
+      'holdfast credential-process --pkcs11-uri "pkcs11:token=edge;id=%01?pin-source=file:/etc/holdfast/pin" --trust-anchor-arn ARN --profile-arn ARN --role-arn ARN',
       'use a key in a token',
     )
 }

@@ -73,7 +73,7 @@ export function builder(argv: Argv): Argv {
       ),
     )
     .example(
-      '$0 emulator --ca ca.pem --role-arn arn:aws:iam::111122223333:role/edge',
+      'holdfast emulator --ca ca.pem --role-arn arn:aws:iam::111122223333:role/edge',
       'let certificates of this CA get credentials of this role',
     )
 }

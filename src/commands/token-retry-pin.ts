@@ -21,7 +21,7 @@ export function builder(argv: Argv): Argv {
       requiresArg: true,
       describe: 'folder of the record of tried PINs, if it is not the usual one',
     })
-    .example('$0 token retry-pin edge', 'after the PIN of the token "edge" has been corrected')
+    .example('holdfast token retry-pin edge', 'after the PIN of the token "edge" has been corrected')
 }
 
 /** Prints what was forgotten. @throws HoldfastError PIN_GUARD_UNAVAILABLE if a record cannot be removed */
