@@ -5,7 +5,7 @@
  */
 
 import { type ErrorCode, HoldfastError } from './errors.js'
-import { formatForeignText } from './refusal.js'
+import { formatForeignText } from './printable.js'
 
 /** What was going on when the fault came. */
 export interface NetworkActivity {

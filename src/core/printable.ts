@@ -11,3 +11,12 @@ export function formatPrintable(text: string): string {
     (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
   )
 }
+
+/**
+ * Text from outside as part of one line: white space is folded, the rest is cut after `maxLength` characters, and the
+ * result is printable.
+ */
+export function formatForeignText(text: string, maxLength: number): string {
+  const folded = text.replaceAll(/\s+/g, ' ').trim()
+  return formatPrintable(folded.length > maxLength ? `${folded.slice(0, maxLength)}…` : folded)
+}

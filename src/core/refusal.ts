@@ -6,6 +6,7 @@
  */
 
 import { type ErrorCode, HoldfastError } from './errors.js'
+import { formatForeignText } from './printable.js'
 
 /** An HTTP answer, read whole. */
 export interface Reply {
@@ -93,19 +94,6 @@ function formatQuote(status: number, { type, message, requestId }: AwsError): st
   const words = message ? `: "${formatForeignText(message, MAX_QUOTE_LENGTH)}"` : ' without a message'
   const id = requestId ? `, request id ${formatForeignText(requestId, 80)}` : ''
   return `the answer was ${status}${type ? ` ${type}` : ''}${words}${id}`
-}
-
-/**
- * Text from outside as part of one line: white space is folded, what a terminal could obey or hide (control
- * characters, direction marks, unpaired surrogates) is escaped, and the rest is cut after `maxLength` characters.
- */
-export function formatForeignText(text: string, maxLength: number): string {
-  const folded = text.replaceAll(/\s+/g, ' ').trim()
-  const cut = folded.length > maxLength ? `${folded.slice(0, maxLength)}…` : folded
-  return cut.replaceAll(
-    /[\p{C}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
-  )
 }
 
 interface Explanation {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { formatPrintable } from '../../src/core/printable.js'
+import { formatForeignText, formatPrintable } from '../../src/core/printable.js'
 
 describe('formatPrintable', () => {
   it('leaves text alone', () =>
@@ -18,4 +18,14 @@ describe('formatPrintable', () => {
       }),
     )
   })
+})
+
+describe('formatForeignText', () => {
+  it('folds white space and escapes what a terminal would obey or hide', () => {
+    assert.equal(formatForeignText(' a\r\n\tb ', 9), 'a b')
+    assert.equal(formatForeignText('\u001b[31mred\u0007', 99), '\\u{1b}[31mred\\u{7}')
+    assert.equal(formatForeignText('a\u202eb\u200bc\ud800', 99), 'a\\u{202e}b\\u{200b}c\\u{d800}')
+  })
+
+  it('cuts what is too long', () => assert.equal(formatForeignText('abcdef', 3), 'abc…'))
 })

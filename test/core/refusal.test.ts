@@ -1,12 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import {
-  explainRefusal,
-  findRequestId,
-  formatForeignText,
-  isRetryableReply,
-  type Reply,
-} from '../../src/core/refusal.js'
+import { explainRefusal, findRequestId, isRetryableReply, type Reply } from '../../src/core/refusal.js'
 
 const NOW = new Date('2026-01-02T03:04:05Z')
 const REQUEST = {
@@ -259,15 +253,4 @@ describe('findRequestId', () => {
     assert.equal(findRequestId(answer(403, 'x')), 'req-1234')
     assert.equal(findRequestId({ status: 403, headers: {}, body: Buffer.alloc(0) }), undefined)
   })
-})
-
-describe('formatForeignText', () => {
-  it('folds white space and escapes what a terminal would obey or hide', () => {
-    assert.equal(formatForeignText(' a\r\n\tb ', 9), 'a b')
-    assert.equal(formatForeignText('\u001b[31mred\u0007', 99), '\\u{1b}[31mred\\u{7}')
-    assert.equal(formatForeignText('a\u202eb\u200bc\ud800', 99), 'a\\u{202e}b\\u{200b}c\\u{d800}')
-    assert.equal(formatForeignText('Zürich 日本', 99), 'Zürich 日本')
-  })
-
-  it('cuts what is too long', () => assert.equal(formatForeignText('abcdef', 3), 'abc…'))
 })
