@@ -21,7 +21,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { builtinModules } from 'node:module'
+import { builtinModules, isBuiltin } from 'node:module'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import * as esbuild from 'esbuild'
@@ -95,6 +95,9 @@ async function build(outdir) {
     outExtension: { '.js': '.cjs' },
     plugins: [addonBesideTheFile()],
   })
+  for (const file of readdirSync(outdir, { recursive: true, encoding: 'utf8' })) {
+    if (file.endsWith('.js')) requireBuiltins(join(outdir, file))
+  }
   const outputs = [program, library, child].flatMap(({ metafile }) => Object.entries(metafile.outputs))
   refuseImports(outputs)
 
@@ -107,6 +110,22 @@ async function build(outdir) {
   )
   writeTypes(outdir)
   writeLicences(outdir, outputs)
+}
+
+/**
+ * Has an ES module require() the modules of Node itself. For an import statement Node reads every export of them,
+ * also those that are costly to make: `http` then loads a whole web client, which takes longer than a signature.
+ * @param {string} file
+ */
+function requireBuiltins(file) {
+  const code = readFileSync(file, 'utf8').replaceAll(
+    /^import (?:(\w+)|\* as (\w+)|(\{[^}]*\})) from "([^"]+)";$/gm,
+    (statement, byDefault, all, named, path) => {
+      const names = named?.replaceAll(/(\w+) as (\w+)/g, '$1: $2')
+      return isBuiltin(path) ? `const ${byDefault ?? all ?? names} = require("${path}");` : statement
+    },
+  )
+  writeFileSync(file, code)
 }
 
 /**
