@@ -5,8 +5,9 @@
 
 import type { Argv } from 'yargs'
 import { HoldfastError } from '../core/errors.js'
+import type { JournalEntry } from '../emulator/listener.js'
 import type { QuickStartArns } from '../emulator/quick-start.js'
-import type { Emulator, JournalEntry } from '../emulator/server.js'
+import type { Emulator } from '../emulator/server.js'
 import type { Context } from './context.js'
 
 /** Parsed flags. */
@@ -22,7 +23,7 @@ export interface EmulatorArguments {
   readonly ca?: string | undefined
   readonly roleArn?: string | undefined
   readonly trustPolicy?: string | undefined
-  readonly maxSessionDuration?: number | undefined
+  readonly maxSessionDuration: number
   readonly sessionDuration?: number | undefined
   readonly acceptRoleSessionName?: boolean | undefined
   readonly latency: number
@@ -50,7 +51,7 @@ const FLAGS = {
     type: 'string',
     describe: 'JSON file, the role’s trust policy [default: any certificate of the trust anchor]',
   },
-  'max-session-duration': { type: 'number', describe: 'seconds, limit of the role [default: 43200]' },
+  'max-session-duration': { type: 'number', default: 43200, describe: 'seconds, limit of the role' },
   'session-duration': { type: 'number', describe: 'seconds, duration of the profile [default: 3600]' },
   'accept-role-session-name': { type: 'boolean', describe: 'let the profile take session names' },
   latency: { type: 'number', default: 0, describe: 'milliseconds before each answer to CreateSession' },

@@ -50,8 +50,6 @@ export interface Certificate {
   readonly publicKey: KeyObject
   /** True if the signature on this certificate verifies with the key of `issuer`. */
   isSignedBy(issuer: Certificate): boolean
-  /** The node certificate, for `isSignedBy`. */
-  readonly node: NodeCertificate
 }
 
 const BASIC_CONSTRAINTS = '2.5.29.19'
@@ -123,7 +121,6 @@ export function readCertificate(bytes: Uint8Array): Certificate {
       .map((e) => e.type),
     publicKey: node.publicKey,
     isSignedBy: (issuer) => node.verify(issuer.publicKey),
-    node,
   }
 }
 

@@ -11,7 +11,7 @@ import type { HttpRequest } from './http-message.js'
 import { accessDenied } from './service-error.js'
 
 /** Clock difference that is let pass; AWS publishes none for this service, five minutes is SigV4's usual. */
-export const CLOCK_TOLERANCE_MS = 5 * 60 * 1000
+const CLOCK_TOLERANCE_MS = 5 * 60 * 1000
 
 const MAX_CHAIN = 5
 
