@@ -30,7 +30,7 @@ import {
   type ToChild,
 } from './core/token-protocol.js'
 import { readPinFile } from './io/pin-file.js'
-import { withPinGuard } from './io/pin-guard.js'
+import { withPinGuard } from './io/pin-guard/pin-guard.js'
 import type { Login, OpenToken, TokenQuery } from './io/token/token.js'
 
 const CHANNEL = 3

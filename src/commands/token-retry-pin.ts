@@ -5,7 +5,7 @@
 import type { Argv } from 'yargs'
 import { stateDirectories } from '../core/pin-record.js'
 import { formatPrintable } from '../core/printable.js'
-import { forgetPinRecords } from '../io/pin-guard.js'
+import { forgetPinRecords } from '../io/pin-guard/pin-guard.js'
 import type { Context } from './context.js'
 
 interface RetryPinArguments {

@@ -6,7 +6,7 @@
 import { appendFileSync, writeSync } from 'node:fs'
 import { HoldfastError, isErrorCode } from '../../src/core/errors.js'
 import { readPinFile } from '../../src/io/pin-file.js'
-import { withPinGuard } from '../../src/io/pin-guard.js'
+import { withPinGuard } from '../../src/io/pin-guard/pin-guard.js'
 
 /** What the run shall do. */
 export interface GuardedLogin {

@@ -1,0 +1,245 @@
+/**
+ * The guard around a login with a stored PIN: a PIN that a token refused, or whose login never came to an end, is
+ * not tried again, however often the program is started. So a service that restarts with a wrong PIN costs the
+ * token one try instead of all of them.
+ *
+ * The memory is one file for each token and PIN in a folder of its own. A file that says `trying` is put there, and
+ * on disk, before C_Login; putting it there is also the lock that lets one of several processes try. A PIN
+ * that is known to be good is used without writing anything.
+ */
+import { readFile, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { HoldfastError } from '../../core/errors.js'
+import type { PinIdentity, TokenIdentity } from '../../core/pin.js'
+import {
+  damagedRecord,
+  findPinRecord,
+  isOutdated,
+  isPinRefusal,
+  judgePinRecord,
+  type PinRecord,
+  type PinRecordNames,
+  type PinState,
+  type PinVerdict,
+  pinRecordNames,
+  type RecordWriter,
+  refusedBefore,
+  type StoredPinIdentity,
+} from '../../core/pin-record.js'
+import { formatPrintable } from '../../core/printable.js'
+import {
+  addRecord,
+  listRecords,
+  readRecord,
+  removeRecord,
+  replaceRecord,
+  unavailable,
+} from './record-files.js'
+import { describeFault, openStateFolder, RECORDS_FOLDER, type StateFolder } from './state-folder.js'
+import { isAlive, readWriter } from './writer.js'
+
+/** What the guard needs to know. */
+export interface PinGuardOptions {
+  readonly token: TokenIdentity
+  readonly pin: PinIdentity
+  /** Folders that may hold the records, best first, as from `stateDirectories`. */
+  readonly directories: readonly string[]
+  /** Effective user id of this process. */
+  readonly uid: number
+  readonly now: () => Date
+  /** Ends the wait for another process's login. */
+  readonly signal: AbortSignal
+}
+
+/** Death of a process is no event in a folder, so the wait for another login looks again. */
+const LOOK_AGAIN_MS = 50
+
+/**
+ * Calls `login`, which performs C_Login, at most once, and gives back what it gives. If `login` throws PIN_INCORRECT,
+ * PIN_INVALID or PIN_LOCKED, the PIN is remembered as refused; any other error leaves things as they were. A
+ * typed PIN is not guarded.
+ * @throws HoldfastError PIN_REFUSED_BEFORE if the PIN was refused, or its login never ended
+ * @throws HoldfastError PIN_GUARD_UNAVAILABLE if the PIN is not known to be good and no record of it can be written
+ * @throws HoldfastError TOKEN_TIMEOUT if `signal` ends the wait for another process's login with this PIN
+ */
+export async function withPinGuard<T>(options: PinGuardOptions, login: () => Promise<T> | T): Promise<T> {
+  const guard = await openGuard(options)
+  if (guard === undefined) return login()
+  for (;;) {
+    const verdict = await judge(guard)
+    if (verdict === 'proven') return loginProven(guard, login)
+    if (verdict === 'unproven' && (await claim(guard))) return loginUnproven(guard, login)
+    await waitForOther(options)
+  }
+}
+
+/**
+ * Remembers a PIN that {@link withPinGuard} found good and that the token refused after all, as it may when a key wants
+ * the PIN once more for its signature. Errors that are not about the PIN change nothing.
+ * @returns `error`, or what to throw instead of it
+ */
+export async function rememberRefusal(options: PinGuardOptions, error: unknown): Promise<unknown> {
+  const guard = isPinRefusal(error, true) ? await openGuard(options) : undefined
+  if (guard === undefined) return error
+  const { names } = guard
+  try {
+    if (guard.folder.path === undefined) throw new Error('there is no state folder')
+    await replaceRecord(pathOf(guard, names.tried()), createRecord(guard, 'refused', error))
+    if (names.good !== names.tried()) await unlink(pathOf(guard, names.good))
+    return error
+  } catch (cause) {
+    const { code, message } = error as HoldfastError
+    const warning = `this could not be remembered (${describeFault(cause)}), so each further run costs one more try`
+    return new HoldfastError(code, `${message}; ${warning}`, { cause: error })
+  }
+}
+
+/** Forgets what {@link withPinGuard} remembers of the tokens that `matches` wants, or of all; damaged records always go. */
+export async function forgetPinRecords(
+  directories: readonly string[],
+  matches: (token: TokenIdentity) => boolean = () => true,
+): Promise<ForgottenPinRecord[]> {
+  const forgotten: ForgottenPinRecord[] = []
+  for (const directory of directories) {
+    const folder = join(directory, RECORDS_FOLDER)
+    for (const name of await listRecords(folder)) {
+      const path = join(folder, name)
+      const record = findPinRecord(await readFile(path, 'utf8').catch(() => ''))
+      if (record !== undefined && !matches(record.token)) continue
+      await removeRecord(path).catch((cause) => {
+        throw unavailable(path, cause)
+      })
+      forgotten.push({ path, record })
+    }
+  }
+  return forgotten
+}
+
+/** A record that is no more. `record` is undefined if it was damaged. */
+export interface ForgottenPinRecord {
+  readonly path: string
+  readonly record: PinRecord | undefined
+}
+
+interface Guard extends PinGuardOptions {
+  readonly pin: StoredPinIdentity
+  readonly names: PinRecordNames
+  readonly folder: StateFolder
+  readonly writer: RecordWriter
+}
+
+/** Undefined for a typed PIN. */
+async function openGuard(options: PinGuardOptions): Promise<Guard | undefined> {
+  const { pin, token, directories, uid } = options
+  if (pin.kind === 'typed') return undefined
+  const names = pinRecordNames(token, pin)
+  const folder = await openStateFolder(directories, uid)
+  return { ...options, pin, names, folder, writer: await readWriter() }
+}
+
+function pathOf({ folder }: Guard, name: string): string {
+  return join(folder.path!, name)
+}
+
+async function judge(guard: Guard): Promise<PinVerdict> {
+  const { folder, names } = guard
+  if (folder.path === undefined) return 'unproven'
+  const present = await listRecords(folder.path, names.prefix)
+  const onlyGood = present.every((name) => name === names.good)
+  const record = onlyGood
+    ? await read(guard, names.good)
+    : ((await read(guard, names.tried())) ?? (await read(guard, names.good)))
+  const writerLives = record?.state === 'trying' && (await isAlive(record.writer, guard.writer))
+  const verdict = judgePinRecord(record, writerLives)
+  if (verdict === 'refused') throw refusedBefore(record!)
+  return verdict
+}
+
+async function read(guard: Guard, name: string): Promise<PinRecord | undefined> {
+  const path = pathOf(guard, name)
+  const record = await readRecord(path, guard.uid)
+  if (record === 'damaged') throw damagedRecord(path, guard.pin)
+  return record
+}
+
+async function waitForOther({ signal, token }: PinGuardOptions): Promise<void> {
+  try {
+    await delay(LOOK_AGAIN_MS, undefined, { signal })
+  } catch (cause) {
+    if (signal.reason instanceof HoldfastError) throw signal.reason
+    throw new HoldfastError(
+      'TOKEN_TIMEOUT',
+      `another process is logging in to token "${formatPrintable(token.label)}" with the same PIN and did not end in time`,
+      { cause },
+    )
+  }
+}
+
+/** Says on disk that this process is about to try the PIN. False if another one says so already. */
+async function claim(guard: Guard): Promise<boolean> {
+  const { folder, names } = guard
+  if (folder.path === undefined || !folder.writable) {
+    throw new HoldfastError(
+      'PIN_GUARD_UNAVAILABLE',
+      `the PIN from ${guard.pin.name} is not known to be good, and it is not tried because a refusal could not be remembered: ${folder.obstacles.join('; ') || 'there is no state folder'}. Name a folder with --state-dir, or accept that restarts with a wrong PIN can lock the token with --pin-guard off`,
+    )
+  }
+  try {
+    return await addRecord(pathOf(guard, names.tried()), createRecord(guard, 'trying'))
+  } catch (error) {
+    throw unavailable(folder.path, error)
+  }
+}
+
+async function loginUnproven<T>(guard: Guard, login: () => Promise<T> | T): Promise<T> {
+  const { names } = guard
+  const tried = pathOf(guard, names.tried())
+  let result: T
+  try {
+    result = await login()
+  } catch (error) {
+    const kept = isPinRefusal(error, false)
+      ? replaceRecord(tried, createRecord(guard, 'refused', error))
+      : removeRecord(tried)
+    // If that fails, `trying` stays, which counts as refused as well.
+    await kept.catch(() => undefined)
+    throw error
+  }
+  try {
+    // In this order a full disk leaves no record at all, and the next login is an unproven one again.
+    await unlink(tried)
+    await replaceRecord(pathOf(guard, names.good), createRecord(guard, 'good'))
+    await forgetOutdated(guard)
+  } catch {
+    // The login worked, and that is what counts.
+  }
+  return result
+}
+
+async function loginProven<T>(guard: Guard, login: () => Promise<T> | T): Promise<T> {
+  let result: T
+  try {
+    result = await login()
+  } catch (error) {
+    throw await rememberRefusal(guard, error)
+  }
+  await forgetOutdated(guard).catch(() => undefined)
+  return result
+}
+
+/** Called when the PIN is good: what was refused before need not be kept for ever. */
+async function forgetOutdated(guard: Guard): Promise<void> {
+  const { folder, names, now, uid } = guard
+  for (const name of await listRecords(folder.path!, names.prefix)) {
+    if (name === names.good) continue
+    const record = await readRecord(pathOf(guard, name), uid)
+    if (record === undefined) continue
+    if (record === 'damaged' || isOutdated(record, now())) await unlink(pathOf(guard, name))
+  }
+}
+
+function createRecord({ token, pin, writer, now }: Guard, state: PinState, error?: unknown): PinRecord {
+  const about = { version: 1, state, token, source: pin.name, since: now().toISOString(), writer } as const
+  return error instanceof HoldfastError ? { ...about, reason: error.code } : about
+}
