@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { certificatePem, createAuthority, createFileKey, type KeyAlgorithm } from '../support/certificates.js'
 import { createEdge, type Edge, type EdgeOptions } from '../support/edge.js'
 import { type ProgramResult, runHoldfast } from '../support/program.js'
@@ -149,6 +149,39 @@ describe('holdfast credential-process', () => {
         assertFailure(result, 'KEY_MISMATCH', 4)
         assert.equal(edge.emulator.journal.length, 0)
       }))
+  })
+
+  describe('with a module that is not named by a flag', () => {
+    let edge: Edge
+    before(async () => {
+      edge = await createEdge()
+    })
+    after(() => edge.dispose())
+    const withUri = (addition: string, ...more: string[]) =>
+      runHoldfast(
+        flags(edge, ['--pkcs11-module', '--pkcs11-uri'], '--pkcs11-uri', edge.uri + addition, ...more),
+        {
+          env: edge.env,
+        },
+      )
+
+    it('finds the token through p11-kit’s proxy', async () => {
+      assertCredentials(await withUri(''))
+    })
+
+    it('lets the URI choose the module only by leave', async () => {
+      for (const addition of ['&module-name=softhsm2', `&module-path=${edge.token.modulePath}`]) {
+        assertFailure(await withUri(addition), 'USAGE', 2)
+        assertCredentials(await withUri(addition, '--allow-uri-module'))
+      }
+    })
+
+    it('looks for module-name in the folder that module-path names', async () => {
+      const folder = dirname(edge.token.modulePath)
+      assertCredentials(await withUri(`&module-path=${folder}&module-name=softhsm2`, '--allow-uri-module'))
+      const wrong = await withUri('&module-path=/etc&module-name=softhsm2', '--allow-uri-module')
+      assertFailure(wrong, 'MODULE_NOT_FOUND', 3)
+    })
   })
 
   describe('with a key in a TPM', () => {
