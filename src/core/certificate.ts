@@ -43,6 +43,7 @@ const OID = {
 const WEAK_SIGNATURES: Readonly<Record<string, string>> = {
   '1.2.840.113549.1.1.2': 'MD2',
   '1.2.840.113549.1.1.4': 'MD5',
+  '1.2.840.113549.2.5': 'MD5',
   '1.2.840.113549.1.1.5': 'SHA-1',
   '1.3.14.3.2.29': 'SHA-1',
   '1.2.840.10040.4.3': 'SHA-1',
@@ -61,118 +62,128 @@ export function parseCertificate(der: Uint8Array): Certificate {
   try {
     return readCertificate(der)
   } catch (cause) {
-    throw new HoldfastError('CERTIFICATE_INVALID', 'the certificate is not valid X.509 DER', { cause })
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new HoldfastError('CERTIFICATE_INVALID', `the certificate is not valid X.509 DER: ${reason}`, {
+      cause,
+    })
   }
 }
 
 function readCertificate(der: Uint8Array): Certificate {
-  const [certificate, ...behind] = readElements(der)
-  if (behind.length > 0) throw new RangeError('bytes behind the certificate')
-  const [tbs] = readElements(expect(certificate, TAG.sequence))
-  const fields = readElements(expect(tbs, TAG.sequence))
-  const version = fields[0]?.tag === 0xa0 ? Number(integer(readElement(fields.shift()!.content))) + 1 : 1
+  const [tbs, outerAlgorithm, signature] = readSequence(readElement(der))
+  expect(signature, TAG.bitString)
+  const fields = readSequence(tbs)
+  const version = fields[0]?.tag === 0xa0 ? Number(readInteger(readElement(fields.shift()!.content))) + 1 : 1
   const [serial, algorithm, issuer, validity, subject, publicKeyInfo, ...optional] = fields
-  const [notBefore, notAfter] = readElements(expect(validity, TAG.sequence))
-  expect(issuer, TAG.sequence)
-  expect(subject, TAG.sequence)
-  expect(publicKeyInfo, TAG.sequence)
+  if (version < 1 || version > 3) throw new RangeError('unknown version')
+  // RFC 5280 §4.1.1.2: both are the same, or the signature is not of the kind that the certificate says.
+  if (
+    Buffer.compare(expect(algorithm, TAG.sequence).whole, expect(outerAlgorithm, TAG.sequence).whole) !== 0
+  ) {
+    throw new RangeError('its two signature algorithms differ')
+  }
+  const [notBefore, notAfter] = readSequence(validity)
   const extensions = readExtensions(optional.find((field) => field.tag === 0xa3))
   const keyUsage = extensions.get(OID.keyUsage)
   const basicConstraints = extensions.get(OID.basicConstraints)
   return {
     der,
     version,
-    serialNumber: integer(serial),
-    signatureHashOid: readSignatureHash(expect(algorithm, TAG.sequence)),
-    issuer: issuer!.whole,
-    subject: subject!.whole,
+    serialNumber: readInteger(serial),
+    signatureHashOid: readSignatureHash(algorithm),
+    issuer: expect(issuer, TAG.sequence).whole,
+    subject: expect(subject, TAG.sequence).whole,
     notBefore: readTime(notBefore),
     notAfter: readTime(notAfter),
-    publicKeyInfo: publicKeyInfo!.whole,
-    keyUsageBits: keyUsage && readNamedBits(expect(readElement(keyUsage), TAG.bitString)),
+    publicKeyInfo: expect(publicKeyInfo, TAG.sequence).whole,
+    keyUsageBits: keyUsage && readNamedBits(expect(readElement(keyUsage), TAG.bitString).content),
     isCa: basicConstraints !== undefined && readIsCa(basicConstraints),
   }
 }
 
-function expect(element: DerElement | undefined, tag: number): Uint8Array {
+function expect(element: DerElement | undefined, tag: number): DerElement {
   if (element?.tag !== tag) throw new RangeError(`expected tag ${tag}, found ${element?.tag ?? 'nothing'}`)
-  return element.content
+  return element
 }
 
-function integer(element: DerElement | undefined): bigint {
-  return parseInteger(expect(element, TAG.integer))
+function readSequence(element: DerElement | undefined): DerElement[] {
+  return readElements(expect(element, TAG.sequence).content)
+}
+
+function readInteger(element: DerElement | undefined): bigint {
+  return parseInteger(expect(element, TAG.integer).content)
+}
+
+function readOid(element: DerElement | undefined): string {
+  return parseOid(expect(element, TAG.oid).content)
 }
 
 /** extnID → content of extnValue. */
 function readExtensions(field: DerElement | undefined): Map<string, Uint8Array> {
   const extensions = new Map<string, Uint8Array>()
   if (field === undefined) return extensions
-  for (const extension of readElements(expect(readElement(field.content), TAG.sequence))) {
-    const parts = readElements(expect(extension, TAG.sequence))
-    const oid = parseOid(expect(parts[0], TAG.oid))
+  for (const extension of readSequence(readElement(field.content))) {
+    const parts = readSequence(extension)
+    const oid = readOid(parts[0])
     // RFC 5280 §4.2: no extension may appear twice; which one counts would be anybody's guess.
     if (extensions.has(oid)) throw new RangeError(`extension ${oid} appears twice`)
-    extensions.set(oid, expect(parts.at(-1), TAG.octetString))
+    extensions.set(oid, expect(parts.at(-1), TAG.octetString).content)
   }
   return extensions
 }
 
 /** OID that tells the hash: of the algorithm itself, or of RSASSA-PSS-params (default SHA-1, RFC 4055 §3.1). */
-function readSignatureHash(algorithm: Uint8Array): string {
-  const [oidElement, parameters] = readElements(algorithm)
-  const oid = parseOid(expect(oidElement, TAG.oid))
+function readSignatureHash(algorithm: DerElement | undefined): string {
+  const [oidElement, parameters] = readSequence(algorithm)
+  const oid = readOid(oidElement)
   if (oid !== OID.rsassaPss) return oid
-  const hash = readElements(expect(parameters, TAG.sequence)).find((element) => element.tag === 0xa0)
+  const hash = readSequence(parameters).find((element) => element.tag === 0xa0)
   if (hash === undefined) return OID.sha1
-  const [hashOid] = readElements(expect(readElement(hash.content), TAG.sequence))
-  return parseOid(expect(hashOid, TAG.oid))
+  return readOid(readSequence(readElement(hash.content))[0])
 }
 
 function readNamedBits(bitString: Uint8Array): Set<number> {
   const bits = new Set<number>()
-  for (let bit = 0; bit < (bitString.length - 1) * 8; bit++) {
+  // X.690 §8.6.2: the first byte is the number of bits at the end that do not count.
+  const [unused = 8] = bitString
+  if (unused > 7) throw new RangeError('bad bit string')
+  for (let bit = 0; bit < (bitString.length - 1) * 8 - unused; bit++) {
     if ((bitString[1 + (bit >> 3)]! & (0x80 >> (bit & 7))) !== 0) bits.add(bit)
   }
   return bits
 }
 
 function readIsCa(extension: Uint8Array): boolean {
-  const [first] = readElements(expect(readElement(extension), TAG.sequence))
+  const [first] = readSequence(readElement(extension))
   return first?.tag === TAG.boolean && first.content[0] !== 0
 }
 
 /** UTCTime `YYMMDDHHMMSSZ` (years 1950 to 2049) or GeneralizedTime `YYYYMMDDHHMMSSZ`: RFC 5280 §4.1.2.5. */
 function readTime(element: DerElement | undefined): Date {
-  const text = Buffer.from(element?.content ?? []).toString('latin1')
-  const match =
-    element?.tag === TAG.utcTime
-      ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text)
-      : element?.tag === TAG.generalizedTime
-        ? /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text)
-        : null
+  const { tag, content } = element?.tag === TAG.utcTime ? element : expect(element, TAG.generalizedTime)
+  const text = Buffer.from(content).toString('latin1')
+  const century = tag === TAG.generalizedTime ? '' : text < '50' ? '20' : '19'
+  const match = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(century + text)
   if (match === null) throw new RangeError('bad time')
-  const [year, month, day, hours, minutes, seconds] = match.slice(1).map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ]
-  const fullYear = match[1]!.length === 4 ? year : year < 50 ? 2000 + year : 1900 + year
-  return new Date(Date.UTC(fullYear, month - 1, day, hours, minutes, seconds))
+  const [, year, month, day, hours, minutes, seconds] = match
+  const iso = `${year}-${month}-${day}T${hours}:${minutes}:${seconds}.000Z`
+  const date = new Date(iso)
+  // A month 13 gives no date, and a 30 February another one.
+  if (date.toJSON() !== iso) throw new RangeError('bad time')
+  return date
 }
 
 /**
  * The certificates in `text`, in their order. Other PEM blocks and text between blocks are passed over.
- * @throws HoldfastError CERTIFICATE_INVALID if a block is not a certificate
- * @see RFC 7468
+ * @throws HoldfastError CERTIFICATE_INVALID if a block is not a certificate or has no end
+ * @see RFC 7468 §5.1 for the labels
  */
 export function parseCertificatesPem(text: string): Certificate[] {
-  const blocks = text.matchAll(
-    /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----([\s\S]*?)-----END (?:X509 |TRUSTED )?CERTIFICATE-----/g,
-  )
-  return [...blocks].map(([, base64]) => parseCertificate(Buffer.from(base64!, 'base64')))
+  const blocks = text.matchAll(/-----BEGIN ((?:X509 |X\.509 )?CERTIFICATE)-----(?:([^-]*)-----END \1-----)?/g)
+  return [...blocks].map(([, label, base64]) => {
+    if (base64 !== undefined) return parseCertificate(Buffer.from(base64, 'base64'))
+    throw new HoldfastError('CERTIFICATE_INVALID', `a PEM block ${label} has no end: is the file cut off?`)
+  })
 }
 
 /** The public key. @throws HoldfastError KEY_UNSUPPORTED if node:crypto does not know its type */
@@ -180,9 +191,11 @@ export function publicKeyOf(certificate: Certificate): KeyObject {
   try {
     return createPublicKey({ key: Buffer.from(certificate.publicKeyInfo), format: 'der', type: 'spki' })
   } catch (cause) {
-    throw new HoldfastError('KEY_UNSUPPORTED', `the public key of ${describe(certificate)} cannot be read`, {
-      cause,
-    })
+    throw new HoldfastError(
+      'KEY_UNSUPPORTED',
+      `the public key of ${describe(certificate)} cannot be read: issue a certificate for a key of type RSA, P-256, P-384 or P-521`,
+      { cause },
+    )
   }
 }
 
@@ -205,10 +218,11 @@ export function signingAlgorithmOf(certificate: Certificate): SigningAlgorithm {
   )
 }
 
-/** `certificate with serial 1A2B`: what error messages call it. Serial in hex, as AWS shows it. */
-export function describe(certificate: Certificate): string {
-  const hex = certificate.serialNumber.toString(16)
-  return `the certificate with serial ${hex.padStart(hex.length + (hex.length % 2), '0')}`
+/** `the certificate with serial 1a2b`: what error messages call it. Serial in hex, as AWS shows it. */
+export function describe({ serialNumber }: Certificate): string {
+  const [sign, number] = serialNumber < 0n ? ['-', -serialNumber] : ['', serialNumber]
+  const hex = number.toString(16)
+  return `the certificate with serial ${sign}${hex.length % 2 === 0 ? hex : `0${hex}`}`
 }
 
 /** Facts about time that a check of validity needs. */

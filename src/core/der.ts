@@ -23,11 +23,8 @@ export interface DerElement {
   readonly whole: Uint8Array
 }
 
-/**
- * The element at the start of `bytes`; bytes behind it are left alone.
- * @throws RangeError if the bytes are not DER; callers turn that into an error about their object.
- */
-export function readElement(bytes: Uint8Array): DerElement {
+/** The element at the start of `bytes`; bytes behind it are left alone. */
+function readFirst(bytes: Uint8Array): DerElement {
   const tag = bytes[0]
   const first = bytes[1]
   if (tag === undefined || first === undefined) throw new RangeError('DER: truncated header')
@@ -47,24 +44,42 @@ export function readElement(bytes: Uint8Array): DerElement {
 }
 
 /**
+ * The one element that `bytes` consists of.
+ * @throws RangeError if the bytes are not that; callers turn it into an error about their object
+ */
+export function readElement(bytes: Uint8Array): DerElement {
+  const element = readFirst(bytes)
+  if (element.whole.length < bytes.length) throw new RangeError('DER: bytes behind the element')
+  return element
+}
+
+/**
  * All elements that `bytes` consists of.
- * @throws RangeError if they do not fill it exactly.
+ * @throws RangeError if they do not fill it exactly
  */
 export function readElements(bytes: Uint8Array): DerElement[] {
   const elements: DerElement[] = []
   for (let rest = bytes; rest.length > 0; ) {
-    const element = readElement(rest)
+    const element = readFirst(rest)
     elements.push(element)
     rest = rest.subarray(element.whole.length)
   }
   return elements
 }
 
-/** Dotted text of an OBJECT IDENTIFIER's content (X.690 §8.19). */
+/** Real ones have at most some twenty bytes, and the time to read one grows with the square of its length. */
+const MAX_OID_LENGTH = 64
+
+/**
+ * Dotted text of an OBJECT IDENTIFIER's content (X.690 §8.19).
+ * @throws RangeError if it is not one, or is longer than any in use
+ */
 export function parseOid(content: Uint8Array): string {
+  if (content.length > MAX_OID_LENGTH) throw new RangeError('DER: oversized object identifier')
   const arcs: bigint[] = []
   let arc = 0n
   for (const byte of content) {
+    if (arc === 0n && byte === 0x80) throw new RangeError('DER: object identifier not minimal')
     arc = arc * 128n + BigInt(byte & 0x7f)
     if (byte < 0x80) {
       arcs.push(arc)
@@ -77,9 +92,16 @@ export function parseOid(content: Uint8Array): string {
   return [root, first - root * 40n, ...arcs].join('.')
 }
 
-/** The value of an INTEGER's content, two's complement. */
+/**
+ * The value of an INTEGER's content, two's complement.
+ * @throws RangeError if it is empty or not in its shortest form (X.690 §8.3.2)
+ */
 export function parseInteger(content: Uint8Array): bigint {
-  if (content.length === 0) throw new RangeError('DER: empty integer')
+  const [first, second] = content
+  if (first === undefined) throw new RangeError('DER: empty integer')
+  if (second !== undefined && first === (second < 0x80 ? 0x00 : 0xff)) {
+    throw new RangeError('DER: integer not minimal')
+  }
   return BigInt.asIntN(content.length * 8, BigInt(`0x${Buffer.from(content).toString('hex')}`))
 }
 
@@ -95,7 +117,7 @@ function formatUnsignedInteger(bytes: Uint8Array): Uint8Array {
 /**
  * Turns the fixed-size r‖s of PKCS#11 (§2.3.1 of the mechanisms document) into DER
  * `SEQUENCE { INTEGER r, INTEGER s }` (RFC 3279 §2.2.3).
- * @throws RangeError if the length is odd, zero or longer than two P-521 numbers.
+ * @throws RangeError if the length is odd, zero or longer than two P-521 numbers
  */
 export function formatEcdsaSignature(rs: Uint8Array): Uint8Array {
   const half = rs.length / 2
