@@ -16,28 +16,29 @@ const MAX_CHAIN_LENGTH = 5
 /**
  * The intermediates above `leaf`, nearest first: each found by issuer name and verified signature. The leaf
  * and self-signed roots are left out, since the service has the anchor; of several issuers the one that
- * expires last is taken. An empty list where no candidate fits.
- * @throws HoldfastError CERTIFICATE_UNSUITABLE if more than five would be needed
+ * expires last is taken. Neither validity nor the rules for CAs are checked. An empty list where no candidate
+ * fits.
+ * @throws HoldfastError CERTIFICATE_UNSUITABLE if more than five are found
  */
 export function findChain(leaf: Certificate, candidates: readonly Certificate[]): Certificate[] {
   const chain: Certificate[] = []
-  const byExpiry = candidates.toSorted((a, b) => b.notAfter.getTime() - a.notAfter.getTime())
+  const byExpiry = candidates
+    .filter(({ der }) => Buffer.compare(der, leaf.der) !== 0)
+    .toSorted((a, b) => b.notAfter.getTime() - a.notAfter.getTime())
   for (let current = leaf; ; ) {
-    const issuer = byExpiry.find((candidate) => !isSelfIssued(candidate) && isIssuer(candidate, current))
+    const issuer = byExpiry.find(
+      (candidate) => isIssuer(candidate, current) && !isIssuer(candidate, candidate),
+    )
     if (issuer === undefined || chain.includes(issuer)) return chain
     if (chain.length === MAX_CHAIN_LENGTH) {
       throw new HoldfastError(
         'CERTIFICATE_UNSUITABLE',
-        `${describe(leaf)} needs more than ${MAX_CHAIN_LENGTH} intermediate certificates, the most that Roles Anywhere takes: make the CA nearer to it the trust anchor`,
+        `${describe(leaf)} needs more than ${MAX_CHAIN_LENGTH} intermediate certificates, the most that Roles Anywhere takes: make a CA nearer to it the trust anchor, and leave out the certificates above that`,
       )
     }
     chain.push(issuer)
     current = issuer
   }
-}
-
-function isSelfIssued(certificate: Certificate): boolean {
-  return Buffer.compare(certificate.issuer, certificate.subject) === 0
 }
 
 function isIssuer(candidate: Certificate, subject: Certificate): boolean {
