@@ -5,7 +5,8 @@
  * @see PKCS#11 v2.40 base §4.9, mechanisms §2.1.3 (RSA), §2.3.3 (CKA_EC_POINT)
  */
 
-import type { Certificate } from './certificate.js'
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { type Certificate, publicKeyOf } from './certificate.js'
 import { readElement, readElements, TAG } from './der.js'
 
 /** What a token shows of a key; empty and absent mean the same. */
@@ -25,38 +26,69 @@ export interface PublicAttributes {
 /** `unknown` where the token shows too little. */
 export type KeyMatch = 'same' | 'different' | 'unknown'
 
-/** Compares a key's public attributes with the public key of `certificate`. */
+/**
+ * Compares a key's public attributes with the public key of `certificate`.
+ * @throws HoldfastError KEY_UNSUPPORTED if the certificate's key cannot be read
+ */
 export function compareKey(certificate: Certificate, key: PublicAttributes): KeyMatch {
-  const [algorithm, bitString] = readElements(readElement(certificate.publicKeyInfo).content)
-  const publicKey = bitString!.content.subarray(1)
-  if (key.publicKeyInfo?.length) {
-    return equal(key.publicKeyInfo, certificate.publicKeyInfo) ? 'same' : 'different'
+  const publicKey = publicKeyOf(certificate)
+  const same = comparePublicKeyInfo(publicKey, key) ?? compareRsa(publicKey, key) ?? compareEc(publicKey, key)
+  if (same === undefined) return 'unknown'
+  return same ? 'same' : 'different'
+}
+
+/** Undefined where the token shows no such attribute, as in the two functions below, or a broken one. */
+function comparePublicKeyInfo(
+  publicKey: KeyObject,
+  { publicKeyInfo }: PublicAttributes,
+): boolean | undefined {
+  if (!publicKeyInfo?.length) return undefined
+  try {
+    return createPublicKey({ key: Buffer.from(publicKeyInfo), format: 'der', type: 'spki' }).equals(publicKey)
+  } catch {
+    return undefined
   }
-  if (key.modulus?.length && key.publicExponent?.length) {
-    return equalsRsa(publicKey, key.modulus, key.publicExponent) ? 'same' : 'different'
-  }
-  if (key.ecPoint?.length) {
-    const curve = readElements(algorithm!.content)[1]?.whole
-    const sameCurve = !key.ecParams?.length || (curve !== undefined && equal(key.ecParams, curve))
-    return sameCurve && pointForms(key.ecPoint).some((point) => equal(point, publicKey))
-      ? 'same'
-      : 'different'
-  }
-  return 'unknown'
+}
+
+/** Tokens may keep the modulus of a private key without its public exponent (PKCS#11 mechanisms §2.1.3). */
+function compareRsa(
+  publicKey: KeyObject,
+  { modulus, publicExponent }: PublicAttributes,
+): boolean | undefined {
+  if (!modulus?.length) return undefined
+  if (publicKey.asymmetricKeyType !== 'rsa') return false
+  const [n, e] = readElements(readElement(readPublicKeyInfo(publicKey).bits).content)
+  return (
+    equalsNumber(n!.content, modulus) && (!publicExponent?.length || equalsNumber(e!.content, publicExponent))
+  )
+}
+
+function compareEc(publicKey: KeyObject, { ecPoint, ecParams }: PublicAttributes): boolean | undefined {
+  if (!ecPoint?.length) return undefined
+  if (publicKey.asymmetricKeyType !== 'ec') return false
+  const { parameters, bits } = readPublicKeyInfo(publicKey)
+  return (
+    (!ecParams?.length || equal(ecParams, parameters!.whole)) &&
+    pointForms(ecPoint).some((point) => equal(point, bits))
+  )
+}
+
+/** The parts of SubjectPublicKeyInfo (RFC 5280 §4.1), as OpenSSL writes it and thus well-formed. */
+function readPublicKeyInfo(publicKey: KeyObject) {
+  const [algorithm, bitString] = readElements(
+    readElement(publicKey.export({ format: 'der', type: 'spki' })).content,
+  )
+  const [, parameters] = readElements(algorithm!.content)
+  return { parameters, bits: bitString!.content.subarray(1) }
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0
 }
 
-/** `publicKey` is the content of the BIT STRING: RSAPublicKey for an RSA key, a point for an EC key. */
-function equalsRsa(publicKey: Uint8Array, modulus: Uint8Array, publicExponent: Uint8Array): boolean {
-  if (publicKey[0] !== TAG.sequence) return false
-  const [n, e] = readElements(readElement(publicKey).content)
-  return (
-    equal(withoutLeadingZeros(n!.content), withoutLeadingZeros(modulus)) &&
-    equal(withoutLeadingZeros(e!.content), withoutLeadingZeros(publicExponent))
-  )
+/** Big-endian and unsigned. */
+function equalsNumber(a: Uint8Array, b: Uint8Array): boolean {
+  return equal(withoutLeadingZeros(a), withoutLeadingZeros(b))
 }
 
 function withoutLeadingZeros(number: Uint8Array): Uint8Array {
