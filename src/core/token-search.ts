@@ -8,6 +8,7 @@ import type { Certificate } from './certificate.js'
 import { HoldfastError } from './errors.js'
 import { compareKey, type PublicAttributes } from './key-match.js'
 import { formatObjectUri, type TokenInfo, unpad } from './pkcs11-match.js'
+import { formatPrintable } from './printable.js'
 
 /** A certificate object of a token. */
 export interface FoundCertificate {
@@ -27,7 +28,7 @@ export interface FoundKey<Handle> {
 
 /** `token "edge"`, with control characters and quotes made visible. */
 export function describeToken(token: TokenInfo): string {
-  return `token ${JSON.stringify(unpad(token.label))}`
+  return `token ${formatPrintable(JSON.stringify(unpad(token.label)))}`
 }
 
 /** A list for an error message. */
@@ -54,7 +55,7 @@ export function findEndEntity(found: readonly FoundCertificate[]): FoundCertific
     )
     throw new HoldfastError(
       'CERTIFICATE_AMBIGUOUS',
-      `${distinct.length} certificates match; name one by its id or object: ${list}`,
+      `${distinct.length} certificates match; name one by its id or object, or give it as a file with --certificate: ${list}`,
     )
   }
   return distinct[0]
@@ -62,8 +63,8 @@ export function findEndEntity(found: readonly FoundCertificate[]): FoundCertific
 
 /**
  * The private key of `certificate` among `found`. A key whose public attributes the token does not show is
- * taken if it is the only one, or the only one with the certificate's own CKA_ID (`certificateId`): a wrong
- * guess cannot get out, because the signature is verified before it is sent.
+ * taken if it is the only such key, or the only one with the certificate's own CKA_ID (`certificateId`): a
+ * wrong guess cannot get out, because the signature is verified before it is sent.
  * @throws HoldfastError KEY_NOT_FOUND, KEY_MISMATCH, KEY_AMBIGUOUS
  */
 export function chooseKey<Handle>(
@@ -72,21 +73,23 @@ export function chooseKey<Handle>(
   certificateId: Uint8Array | undefined,
   found: readonly FoundKey<Handle>[],
 ): FoundKey<Handle> {
-  const list = () =>
-    formatList(found.map(({ label, id }) => formatObjectUri(token, { type: 'private', label, id })))
+  const list = (keys: readonly FoundKey<Handle>[]) =>
+    formatList(keys.map(({ label, id }) => formatObjectUri(token, { type: 'private', label, id })))
   const matches = found.map((key) => ({ key, match: compareKey(certificate, key.publicAttributes) }))
   const same = matches.find(({ match }) => match === 'same')
   if (same !== undefined) return same.key
   const unknown = matches.filter(({ match }) => match === 'unknown').map(({ key }) => key)
+  // An empty id joins nothing: objects that were never given one all have it.
   const withSameId = unknown.filter(
-    ({ id }) => certificateId !== undefined && Buffer.compare(id, certificateId) === 0,
+    ({ id }) => certificateId?.length && Buffer.compare(id, certificateId) === 0,
   )
-  const [choice, ...others] = withSameId.length > 0 ? withSameId : unknown
+  const choices = withSameId.length > 0 ? withSameId : unknown
+  const [choice, ...others] = choices
   if (choice !== undefined && others.length === 0) return choice
   if (choice !== undefined) {
     throw new HoldfastError(
       'KEY_AMBIGUOUS',
-      `${unknown.length} private keys in ${describeToken(token)} match and the token does not show which belongs to the certificate; name one by its id: ${list()}`,
+      `${choices.length} private keys in ${describeToken(token)} match and the token does not show which belongs to the certificate; name one by its id or object: ${list(choices)}`,
     )
   }
   if (found.length === 0) {
@@ -97,6 +100,6 @@ export function chooseKey<Handle>(
   }
   throw new HoldfastError(
     'KEY_MISMATCH',
-    `the certificate does not belong to any matching private key in ${describeToken(token)}: name the certificate that was issued for the key, or the key's own URI. Keys found: ${list()}`,
+    `the certificate does not belong to any matching private key in ${describeToken(token)}: name the certificate that was issued for the key, or the key's own URI. Keys found: ${list(found)}`,
   )
 }
