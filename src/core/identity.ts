@@ -54,7 +54,7 @@ export function mergeIdentity(flags: Identity, config: Identity): Identity {
   const flagsNamePin = uris.some(
     ({ pinSource, pinValue }) => pinSource !== undefined || pinValue !== undefined,
   )
-  if (flags.pinFile !== undefined || flagsNamePin) {
+  if (flags.pinFile !== undefined || flags.askpass !== undefined || flagsNamePin) {
     delete rest.pinFile
     for (const field of ['pkcs11Uri', 'certificate', 'privateKey'] as const) {
       if (isPkcs11Uri(rest[field])) rest[field] = withoutPin(rest[field])
