@@ -127,8 +127,8 @@ describe('holdfast credential-process', () => {
         assert.match(result.stderr, /id=%02;object=other/)
       }))
 
-    it('refuses to choose between two tokens of one label, and takes the serial', () =>
-      withEdge({}, async (edge) => {
+    it('refuses to choose between two tokens of one label, and takes the serial', async () =>
+      withEdge({ token: await createSoftHsmToken() }, async (edge) => {
         const twin = await createSoftHsmToken({ beside: edge.token })
         const key = await twin.generateKey('P-256')
         await twin.importCertificate(await edge.authority.issue(key))
@@ -154,7 +154,7 @@ describe('holdfast credential-process', () => {
   describe('with a module that is not named by a flag', () => {
     let edge: Edge
     before(async () => {
-      edge = await createEdge()
+      edge = await createEdge({ token: await createSoftHsmToken() })
     })
     after(() => edge.dispose())
     const withUri = (addition: string, ...more: string[]) =>

@@ -13,6 +13,7 @@ import {
   createAuthority,
   type KeyAlgorithm,
 } from './certificates.js'
+import { createDockerToken } from './docker.js'
 import { createSoftHsmToken } from './softhsm.js'
 import type { KeyOptions, TestToken } from './token.js'
 
@@ -32,7 +33,7 @@ export interface Edge {
   dispose(): Promise<void>
 }
 
-/** How the machine differs from one with a P-256 key in SoftHSM and an emulator over HTTPS. */
+/** How the machine differs from one with a P-256 key in the default token and an emulator over HTTPS. */
 export interface EdgeOptions {
   token?: TestToken
   algorithm?: KeyAlgorithm
@@ -44,7 +45,7 @@ export interface EdgeOptions {
 /** A new machine; `dispose` takes away the token too. */
 export async function createEdge(options: EdgeOptions = {}): Promise<Edge> {
   const { algorithm = 'P-256', key = {}, tls = true } = options
-  const token = options.token ?? (await createSoftHsmToken())
+  const token = options.token ?? (await createDefaultToken())
   const authority = await createAuthority()
   const certificate = await authority.issue(await token.generateKey(algorithm, key), options.certificate)
   await token.importCertificate(certificate, key)
@@ -74,4 +75,11 @@ export async function createEdge(options: EdgeOptions = {}): Promise<Edge> {
       await token.dispose()
     },
   }
+}
+/** The token of a test to which any will do: a SoftHSM of its own, or with HOLDFAST_TEST_TOKEN=docker the one in a container. */
+function createDefaultToken(): Promise<TestToken> {
+  const { HOLDFAST_TEST_TOKEN = 'softhsm' } = process.env
+  if (HOLDFAST_TEST_TOKEN === 'docker') return createDockerToken()
+  if (HOLDFAST_TEST_TOKEN === 'softhsm') return createSoftHsmToken()
+  throw new Error(`HOLDFAST_TEST_TOKEN is softhsm or docker, not ${HOLDFAST_TEST_TOKEN}`)
 }
