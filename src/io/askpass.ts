@@ -17,6 +17,9 @@ export interface AskpassOptions {
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
+/** How long a program that is asked to end may take to do so. */
+const PATIENCE_MS = 500
+
 /** More than a PIN: the program is printing something else. */
 const MAX_ANSWER_BYTES = 4096
 
@@ -48,7 +51,7 @@ export async function runAskpass(
     answer = bytes
     status = code
   } catch (cause) {
-    if (child !== undefined) endGroup(child)
+    if (child !== undefined) await endGroup(child)
     throw describeFailure(cause, name, signal)
   }
   try {
@@ -88,16 +91,22 @@ async function readAnswer(stdout: Readable, name: string): Promise<Buffer> {
   return answer
 }
 
-/** Ends the program and all it started, and waits for none of them. */
-function endGroup(child: Askpass): void {
+/** Ends the program and all it started: politely first, since it may have a terminal or a screen to tidy up. */
+async function endGroup(child: Askpass): Promise<void> {
   child.stdout.destroy()
-  child.unref()
   if (child.pid === undefined) return
-  try {
-    kill(-child.pid, 'SIGTERM')
-  } catch {
-    // It has ended by itself.
+  const end = (signal: NodeJS.Signals) => {
+    try {
+      kill(-child.pid!, signal)
+    } catch {
+      // They have ended by themselves.
+    }
   }
+  const ended = child.exitCode !== null || child.signalCode !== null
+  const patience = AbortSignal.timeout(PATIENCE_MS)
+  end('SIGTERM')
+  if (!ended) await once(child, 'exit', { signal: patience }).catch(() => undefined)
+  end('SIGKILL')
 }
 
 function describeFailure(cause: unknown, name: string, signal: AbortSignal): HoldfastError {

@@ -3,6 +3,8 @@
  * Only Linux tells (in /proc) whether we may ask; where it does not, nobody is asked.
  */
 import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs'
+import { kill } from 'node:process'
+import { setTimeout as delay } from 'node:timers/promises'
 import { ReadStream } from 'node:tty'
 import { HoldfastError } from '../core/errors.js'
 import { PIN_WAYS, parsePin } from '../core/pin.js'
@@ -10,9 +12,13 @@ import { formatPrintable } from '../core/printable.js'
 import { findProcessStatus } from '../core/process-status.js'
 import { createLineEditor, type LineEditor, type TypedLine } from '../core/typed-line.js'
 
+/** How long to wait for what a SIGINT of our own does to this process. */
+const INTERRUPT_LIMIT_MS = 500
+
 /**
  * The PIN that is typed after `prompt`, without echo. The terminal is put back on every way out. Node does so itself
- * when SIGTERM or an exception ends the process; of other signals the program has to make an abort. The bytes
+ * when SIGTERM or an exception ends the process; of other signals the program has to make an abort. Ctrl-C sends
+ * SIGINT to this process group, as the terminal would if it were not asked to hand over each key. The bytes
  * belong to the caller.
  * @param options.signal ends the wait; if its reason is a HoldfastError, that is thrown
  * @throws HoldfastError PIN_NEEDED at once if there is no terminal or we are in its background, where asking would
@@ -22,6 +28,27 @@ import { createLineEditor, type LineEditor, type TypedLine } from '../core/typed
  */
 export async function askTerminal(prompt: string, { signal }: { signal: AbortSignal }): Promise<Uint8Array> {
   if (!isInForeground()) throw pinNeeded('this process is not in the foreground of a terminal')
+  const line = await ask(prompt, signal)
+  switch (line.state) {
+    case 'done':
+      try {
+        return parsePin(line.bytes, 'terminal')
+      } finally {
+        line.bytes.fill(0)
+      }
+    case 'interrupted':
+      await interrupt(signal)
+      throw new HoldfastError('INTERRUPTED', 'interrupted while the PIN was being typed; nothing was tried')
+    case 'ended':
+      throw pinNeeded('none was typed')
+    case 'too-long':
+      throw new HoldfastError('PIN_INVALID', 'what was typed is too long for a PIN; it was not tried')
+  }
+}
+
+type EndedLine = Exclude<TypedLine, { state: 'typing' }>
+
+async function ask(prompt: string, signal: AbortSignal): Promise<EndedLine> {
   const fd = openTerminal()
   const editor = createLineEditor()
   let terminal: ReadStream | undefined
@@ -32,7 +59,7 @@ export async function askTerminal(prompt: string, { signal }: { signal: AbortSig
     terminal.setRawMode(true)
     if (!terminal.isRaw) throw new Error('the terminal goes on echoing')
     writeSync(fd, formatPrintable(prompt))
-    return parsePin(await readLine(terminal, editor, signal), 'terminal')
+    return await readLine(terminal, editor, signal)
   } catch (cause) {
     if (cause instanceof HoldfastError) throw cause
     throw pinNeeded('the terminal went away', cause)
@@ -41,6 +68,12 @@ export async function askTerminal(prompt: string, { signal }: { signal: AbortSig
     if (terminal !== undefined) restore(terminal, fd)
     closeSync(fd)
   }
+}
+
+/** Does what Ctrl-C does, and waits for it, so that the process ends by the signal and not by an error. */
+async function interrupt(signal: AbortSignal): Promise<void> {
+  kill(0, 'SIGINT')
+  await delay(INTERRUPT_LIMIT_MS, undefined, { signal }).catch(() => undefined)
 }
 
 /** Linux stops a process that changes a terminal from the background, and no timer of its own could end that. */
@@ -61,7 +94,7 @@ function openTerminal(): number {
   }
 }
 
-function readLine(terminal: ReadStream, editor: LineEditor, signal: AbortSignal): Promise<Uint8Array> {
+function readLine(terminal: ReadStream, editor: LineEditor, signal: AbortSignal): Promise<EndedLine> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(describeAbort(signal))
     if (signal.aborted) return abort()
@@ -70,8 +103,7 @@ function readLine(terminal: ReadStream, editor: LineEditor, signal: AbortSignal)
       if (line.state === 'typing') return
       signal.removeEventListener('abort', abort)
       terminal.pause()
-      if (line.state === 'done') resolve(line.bytes)
-      else reject(describeEnd(line.state))
+      resolve(line)
     }
     terminal.on('error', reject)
     terminal.on('end', () => settle({ state: 'ended' }))
@@ -95,17 +127,6 @@ function restore(terminal: ReadStream, fd: number): void {
 
 function describeAbort({ reason }: AbortSignal): HoldfastError {
   return reason instanceof HoldfastError ? reason : pinNeeded('none was typed in time', reason)
-}
-
-function describeEnd(state: 'interrupted' | 'ended' | 'too-long'): HoldfastError {
-  switch (state) {
-    case 'interrupted':
-      return new HoldfastError('INTERRUPTED', 'interrupted while the PIN was being typed; nothing was tried')
-    case 'ended':
-      return pinNeeded('none was typed')
-    case 'too-long':
-      return new HoldfastError('PIN_INVALID', 'what was typed is too long for a PIN; it was not tried')
-  }
 }
 
 function pinNeeded(why: string, cause?: unknown): HoldfastError {

@@ -58,16 +58,22 @@ describe('runAskpass', () => {
     }
     assert.equal(Buffer.from(await runAskpass('echo', '1234', options)).toString(), '1234')
   })
-  it('ends the program, and what it started, when it is aborted', async () => {
-    const pids = join(folder, 'pids')
-    const abort = new AbortController()
-    const asked = ask(`sleep 60 & echo $! $$ > '${pids}.new'; mv '${pids}.new' '${pids}'; wait`, abort.signal)
-    const text = await waitFor(() => readFile(pids, 'utf8').catch(() => undefined))
-    abort.abort(new HoldfastError('DEADLINE_EXCEEDED', 'too late'))
-    await assert.rejects(asked, { code: 'DEADLINE_EXCEEDED' })
-    for (const pid of text.trim().split(' '))
-      await waitFor(async () => ((await isAlive(pid)) ? undefined : 'gone'))
-  })
+  for (const [manners, first] of [
+    ['', ':'],
+    [', also those that do not want to end', "trap '' TERM"],
+  ] as const) {
+    it(`ends the program, and what it started, when it is aborted${manners}`, async () => {
+      const pids = join(folder, 'pids')
+      const abort = new AbortController()
+      const body = `${first}; sleep 60 & echo $! $$ > '${pids}.new'; mv '${pids}.new' '${pids}'; wait; wait`
+      const asked = ask(body, abort.signal)
+      const text = await waitFor(() => readFile(pids, 'utf8').catch(() => undefined))
+      abort.abort(new HoldfastError('DEADLINE_EXCEEDED', 'too late'))
+      await assert.rejects(asked, { code: 'DEADLINE_EXCEEDED' })
+      for (const pid of text.trim().split(' '))
+        await waitFor(async () => ((await isAlive(pid)) ? undefined : 'gone'))
+    })
+  }
   it('has no PIN if the time is up, and starts nothing if it already was', async () => {
     await assert.rejects(ask('exec sleep 60', AbortSignal.timeout(100)), {
       code: 'PIN_NEEDED',

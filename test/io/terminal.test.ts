@@ -74,12 +74,17 @@ describe('askTerminal', () => {
     assert.equal(answer(session).code, 'PIN_INVALID')
     assert.equal(session.restored, true)
   })
-  it('stops at Ctrl-C, and restores the terminal', async () => {
+  it('lets Ctrl-C end the process, as at any other moment, and restores the terminal', async () => {
     const session = await play([{ expect: '0: ', type: '4711\u0003' }])
+    assert.equal(session.status, -2)
+    assert.equal(session.restored, true)
+    assert.doesNotMatch(session.screen, /4711/)
+  })
+  it('stops at a Ctrl-C that the program handles, and restores the terminal', async () => {
+    const session = await play([{ expect: '0: ', type: '4711\u0003' }], { handled: ['SIGINT'] })
     assert.equal(answer(session).code, 'INTERRUPTED')
     assert.equal(session.status, 0)
     assert.equal(session.restored, true)
-    assert.doesNotMatch(session.screen, /4711/)
   })
   it('stops at Ctrl-D, and says how else to give a PIN', async () => {
     const session = await play([{ expect: '0: ', type: '\u0004' }])
