@@ -68,6 +68,12 @@ function verifyModuleFile(path: string): void {
       `there is no PKCS#11 module at ${path}: name the module's file with --pkcs11-module`,
     )
   }
+  if (!file.isFile()) {
+    throw new HoldfastError(
+      'MODULE_INVALID',
+      `${path} is not a file: name the file of a PKCS#11 module with --pkcs11-module`,
+    )
+  }
   if ((file.mode & 0o002) !== 0) {
     throw new HoldfastError(
       'MODULE_INVALID',
@@ -78,16 +84,19 @@ function verifyModuleFile(path: string): void {
 
 function translateLoadError(path: string, cause: unknown): HoldfastError {
   const text = cause instanceof Error ? cause.message : String(cause)
-  if (text.startsWith(`${path}: cannot open shared object file: No such file`)) {
+  const isMissing = text.startsWith(`${path}: cannot open shared object file: No such file`)
+  if (isMissing && !path.includes('/')) {
     return new HoldfastError(
       'MODULE_NOT_FOUND',
       `the PKCS#11 module ${path} is not installed: name the module's file with --pkcs11-module`,
       { cause },
     )
   }
+  // The file is there: the dynamic linker passes over one for another machine, and then misses it.
+  const why = isMissing ? 'it is for another kind of machine' : text
   return new HoldfastError(
     'MODULE_INVALID',
-    `${path} cannot be loaded as a PKCS#11 module (${text}): name a module built for this machine with --pkcs11-module`,
+    `${path} cannot be loaded as a PKCS#11 module (${why}): name a module built for this machine with --pkcs11-module`,
     { cause },
   )
 }
@@ -119,16 +128,24 @@ export function numberOf(error: unknown): number | undefined {
 }
 
 const MEANINGS: Readonly<Record<number, readonly [ErrorCode, string]>> = {
-  [pkcs11js.CKR_PIN_INCORRECT]: [
-    'PIN_INCORRECT',
-    'the token says that the PIN is wrong; it was tried once and will not be tried again',
-  ],
+  [pkcs11js.CKR_PIN_INCORRECT]: ['PIN_INCORRECT', 'the token says that the PIN is wrong'],
   [pkcs11js.CKR_PIN_INVALID]: ['PIN_INCORRECT', 'the token says that the PIN has characters it cannot have'],
   [pkcs11js.CKR_PIN_LEN_RANGE]: ['PIN_INCORRECT', 'the token says that the PIN is too short or too long'],
   [pkcs11js.CKR_PIN_EXPIRED]: ['PIN_EXPIRED', 'the PIN has expired: set a new one with the token’s own tool'],
-  [pkcs11js.CKR_PIN_LOCKED]: ['PIN_LOCKED', 'the PIN is locked: unblock it with the token’s own tool'],
+  [pkcs11js.CKR_PIN_LOCKED]: [
+    'PIN_LOCKED',
+    'the PIN is locked after too many wrong ones: unblock it with the token’s own tool (for a TPM, tpm2_dictionarylockout --clear-lockout)',
+  ],
   [pkcs11js.CKR_TOKEN_NOT_PRESENT]: ['TOKEN_REMOVED', 'the token is not there any more: plug it in again'],
   [pkcs11js.CKR_DEVICE_REMOVED]: ['TOKEN_REMOVED', 'the token was removed: plug it in again'],
+  [pkcs11js.CKR_USER_NOT_LOGGED_IN]: [
+    'TOKEN_FAILED',
+    'the token says that nobody is logged in: does another program use it and log out?',
+  ],
+  [pkcs11js.CKR_KEY_FUNCTION_NOT_PERMITTED]: [
+    'KEY_UNSUPPORTED',
+    'the key may not be used for signatures: use one that was made with the usage sign',
+  ],
   [pkcs11js.CKR_FUNCTION_CANCELED]: [
     'TOKEN_FAILED',
     'it was cancelled at the token, or nobody confirmed in time',

@@ -5,6 +5,8 @@
  */
 
 import pkcs11js from 'pkcs11js'
+import { HoldfastError } from '../../core/errors.js'
+import { formatTriesLeft } from '../../core/pin.js'
 import type { SlotInfo, TokenInfo } from '../../core/pkcs11-match.js'
 import { describeToken } from '../../core/token-search.js'
 import { ABSENT, call, numberOf, translate } from './module.js'
@@ -27,13 +29,24 @@ export interface PresentToken {
   readonly info: TokenInfo
 }
 
-/** The initialised tokens that are present. @throws HoldfastError TOKEN_FAILED */
+/**
+ * The initialised tokens that are present. A slot that cannot be read does not hide the others: with p11-kit it may
+ * belong to another module.
+ * @throws HoldfastError TOKEN_FAILED if there are slots and none can be read
+ */
 export function listTokens(module: pkcs11js.PKCS11): PresentToken[] {
   const slots = call('C_GetSlotList', () => module.C_GetSlotList(true))
-  return slots.flatMap((slot) => {
-    const token = readToken(module, slot)
-    return token === undefined ? [] : [token]
+  const faults: unknown[] = []
+  const tokens = slots.flatMap((slot) => {
+    try {
+      return readToken(module, slot) ?? []
+    } catch (error) {
+      faults.push(error)
+      return []
+    }
   })
+  if (tokens.length === 0 && faults.length > 0) throw faults[0]
+  return tokens
 }
 
 /** Undefined for a token that is not initialised, or that went away since the list was made. */
@@ -97,9 +110,11 @@ export function createSessions(module: pkcs11js.PKCS11, login: Login): Sessions 
     try {
       module.C_Login(open(token), userType, pin)
     } catch (error) {
-      if (numberOf(error) !== pkcs11js.CKR_USER_ALREADY_LOGGED_IN) {
-        throw translate(`login to ${describeToken(token.info)}`, error)
-      }
+      const number = numberOf(error)
+      if (number === pkcs11js.CKR_USER_ALREADY_LOGGED_IN) return
+      // What ykcs11 says of a PIN that does not have 6 to 8 bytes; the card is not asked.
+      if (number === pkcs11js.CKR_ARGUMENTS_BAD) throw pinNotTaken(token, error)
+      throw addTriesLeft(module, token, translate(`login to ${describeToken(token.info)}`, error))
     }
   }
   return {
@@ -138,6 +153,29 @@ export function createSessions(module: pkcs11js.PKCS11, login: Login): Sessions 
         throw translate(`reading an object of ${describeToken(token.info)}`, error)
       }
     },
+  }
+}
+
+function pinNotTaken(token: PresentToken, cause: unknown): HoldfastError {
+  return new HoldfastError(
+    'PIN_INVALID',
+    `the module of ${describeToken(token.info)} does not take such a PIN (CKR_ARGUMENTS_BAD): is it too short or too long? A YubiKey's has 6 to 8 characters`,
+    { cause },
+  )
+}
+
+/** What the token says of its tries after one was spent; some tokens never say it. */
+function addTriesLeft(module: pkcs11js.PKCS11, token: PresentToken, error: unknown): unknown {
+  if (!(error instanceof HoldfastError) || error.code !== 'PIN_INCORRECT') return error
+  try {
+    const tries = formatTriesLeft(readTokenInfo(module, token.slot).flags)
+    return tries === undefined
+      ? error
+      : new HoldfastError(error.code, `${error.message}; ${tries}`, {
+          cause: error.cause,
+        })
+  } catch {
+    return error
   }
 }
 

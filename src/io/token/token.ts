@@ -44,18 +44,19 @@ const CKF_LOGIN_REQUIRED = 0x4
 const CK_ULONG_SIZE = 8
 
 /**
- * Loads the module, finds the certificate (without login where the token allows that), lends the token,
- * and finalizes the module on every way out.
+ * Loads the module, lends a function that opens the token (it finds the certificate, without login where the token
+ * allows that), and finalizes the module on every way out. Since finalizing may hang or crash, `use` must have
+ * told its result, also that of a failure, before it ends.
  * @throws HoldfastError MODULE_*, TOKEN_*, PIN_*, CERTIFICATE_*, KEY_*
  */
-export async function withToken<T>(
+export async function withToken(
   query: TokenQuery,
   login: Login,
-  use: (token: OpenToken) => Promise<T>,
-): Promise<T> {
+  use: (open: () => Promise<OpenToken>) => Promise<void>,
+): Promise<void> {
   const module = loadModule(query.module)
   try {
-    return await use(await openToken(module, query, login))
+    await use(() => openToken(module, query, login))
   } finally {
     try {
       module.C_Finalize()
@@ -151,18 +152,30 @@ async function signOnce(
   const sign = (handle: Buffer) => {
     module.C_SignInit(sessions.open(token), { mechanism: mechanism.mechanism }, handle)
     if (alwaysAuthenticate) sessions.repeatLogin(token, CKU.CONTEXT_SPECIFIC)
-    return signInto(module, sessions.open(token), input)
+    return formatOutput(mechanism, signInto(module, sessions.open(token), input))
   }
   const what = `signing with a key of ${describeToken(token.info)}`
   try {
-    return mechanism.formatSignature(sign(key.handle))
+    return sign(key.handle)
   } catch (error) {
     if (numberOf(error) !== pkcs11js.CKR_USER_NOT_LOGGED_IN || !sessions.isLoggedIn(token)) {
       throw translate(what, error)
     }
   }
   sessions.repeatLogin(token, CKU.USER)
-  return call(what, () => mechanism.formatSignature(sign(findKey().handle)))
+  return call(what, () => sign(findKey().handle))
+}
+
+function formatOutput(mechanism: SigningMechanism, output: Buffer): Uint8Array {
+  try {
+    return mechanism.formatSignature(output)
+  } catch (cause) {
+    throw new HoldfastError(
+      'TOKEN_FAILED',
+      `the token gave a signature of ${output.length} bytes, and no signature of this key has that size`,
+      { cause },
+    )
+  }
 }
 
 /** A token that asks for no login may still hide private keys until there was one. */
