@@ -29,6 +29,7 @@ import type { Identity } from './core/identity.js'
 import { explainRefusal, type Reply } from './core/refusal.js'
 import type { Signer, SignerSource } from './core/signer.js'
 import { type PreparedRequest, prepareRequest } from './core/sigv4-x509.js'
+import { withDeadline } from './io/deadline.js'
 import type { Connection } from './io/roles-anywhere.js'
 
 /** Where and for what a session is asked. */
@@ -96,7 +97,12 @@ export function createProvider(parts: ProviderParts): CredentialProvider {
   const { source, session, timeoutMs, signal } = parts
   return async () => {
     const body = formatCreateSessionRequest(session.request)
-    const connecting = withDeadline(signal, timeoutMs, (deadline) =>
+    const expired = new HoldfastError(
+      'DEADLINE_EXCEEDED',
+      `no answer within ${timeoutMs / 1000} s (--timeout)`,
+    )
+    const limits = { signal, timeoutMs, expired }
+    const connecting = withDeadline(limits, (deadline) =>
       parts.connect(session.endpoint, { signal: deadline }),
     )
     // Until it is awaited below, a failure to connect is nobody's business.
@@ -111,7 +117,7 @@ export function createProvider(parts: ProviderParts): CredentialProvider {
           const signature = await signer.sign(prepared.stringToSign, { signal })
           verifySignature(certificate, prepared, signature)
           const headers = { ...prepared.headers, authorization: prepared.formatAuthorization(signature) }
-          const reply = await withDeadline(signal, timeoutMs, (deadline) =>
+          const reply = await withDeadline(limits, (deadline) =>
             connection.send({ headers, body }, { signal: deadline }),
           )
           return readReply(parts, certificate, reply)
@@ -124,26 +130,6 @@ export function createProvider(parts: ProviderParts): CredentialProvider {
         () => undefined,
       )
     }
-  }
-}
-
-/** Lends a signal that is aborted with `signal`, or when the time is up before `work` has ended. */
-async function withDeadline<T>(
-  signal: AbortSignal,
-  timeoutMs: number,
-  work: (deadline: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const deadline = new AbortController()
-  const abort = () => deadline.abort(signal.reason)
-  if (signal.aborted) abort()
-  signal.addEventListener('abort', abort, { once: true })
-  const expired = new HoldfastError('DEADLINE_EXCEEDED', `no answer within ${timeoutMs / 1000} s (--timeout)`)
-  const timer = setTimeout(() => deadline.abort(expired), timeoutMs)
-  try {
-    return await work(deadline.signal)
-  } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', abort)
   }
 }
 

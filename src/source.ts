@@ -23,6 +23,7 @@ import {
 } from './core/pkcs11-uri.js'
 import type { SignerSource } from './core/signer.js'
 import type { ModuleReference, PinNeed } from './core/token-protocol.js'
+import { withDeadline } from './io/deadline.js'
 import { createKeyFileSource, readCertificates } from './io/pem-file.js'
 import { findSystemdCredential } from './io/pin-file.js'
 import { createTokenSource, type TokenChild } from './io/token-process.js'
@@ -30,6 +31,9 @@ import { createTokenSource, type TokenChild } from './io/token-process.js'
 /** Loads every module that the machine has configured; nothing has to be named then. */
 const DEFAULT_MODULE = 'p11-kit-proxy.so'
 const DEFAULT_TOKEN_TIMEOUT_SECONDS = 30
+
+/** How long a person may take to give a PIN. What is to be signed has its date by then, which is good for 5 minutes. */
+const PERSON_LIMIT_SECONDS = 120
 
 /** What a source needs of the process it is used in. */
 export interface SourceSurroundings {
@@ -193,7 +197,7 @@ async function choosePin(
   return chosen
 }
 
-/** Gets a PIN that the token child cannot read itself. */
+/** Gets a PIN that the token child cannot read itself. It belongs to the caller. */
 async function givePin(
   source: PinSource,
   need: PinNeed,
@@ -201,17 +205,26 @@ async function givePin(
   { signal }: { signal: AbortSignal },
 ): Promise<Uint8Array> {
   const prompt = formatPinPrompt(need.token, need.flags)
+  const timeoutMs = PERSON_LIMIT_SECONDS * 1000
+  const expired = new HoldfastError(
+    'PIN_NEEDED',
+    `the token wants a PIN, and the ${formatPinSource(source)} gave none within ${PERSON_LIMIT_SECONDS} s`,
+  )
   switch (source.kind) {
     case 'environment':
     case 'pin-value':
-      return source.pin
+      return Uint8Array.from(source.pin)
     case 'askpass': {
       const { runAskpass } = await import('./io/askpass.js')
-      return runAskpass(source.program, prompt, { signal, env })
+      return withDeadline({ signal, timeoutMs, expired }, (deadline) =>
+        runAskpass(source.program, prompt, { signal: deadline, env }),
+      )
     }
     case 'terminal': {
       const { askTerminal } = await import('./io/terminal.js')
-      return askTerminal(prompt, { signal })
+      return withDeadline({ signal, timeoutMs, expired }, (deadline) =>
+        askTerminal(prompt, { signal: deadline }),
+      )
     }
     default:
       throw new HoldfastError('PIN_NEEDED', `the token wants a PIN. Ways to give one: ${PIN_WAYS}`)

@@ -15,6 +15,7 @@ import {
   verifyPinLength,
   verifyPinMayBeTried,
 } from './core/pin.js'
+import { isPinRefusal } from './core/pin-record.js'
 import { type TokenInfo, unpad } from './core/pkcs11-match.js'
 import { parsePkcs11Uri } from './core/pkcs11-uri.js'
 import {
@@ -23,6 +24,7 @@ import {
   type FromChild,
   formatFailure,
   formatFrame,
+  type GuardSettings,
   type OpenRequest,
   type PinNeed,
   PRELOAD,
@@ -30,8 +32,9 @@ import {
   type ToChild,
 } from './core/token-protocol.js'
 import { readPinFile } from './io/pin-file.js'
-import { withPinGuard } from './io/pin-guard/pin-guard.js'
+import { type PinGuardOptions, rememberRefusal, withPinGuard } from './io/pin-guard/pin-guard.js'
 import type { Login, OpenToken, TokenQuery } from './io/token/token.js'
+import { findTpmStore } from './io/tpm-store.js'
 
 const CHANNEL = 3
 
@@ -49,6 +52,7 @@ function receive(): Frame | undefined {
     const length = readSync(CHANNEL, chunk)
     if (length === 0) return undefined
     received = Buffer.concat([received, chunk.subarray(0, length)])
+    chunk.fill(0, 0, length)
   }
 }
 
@@ -75,6 +79,8 @@ function send(message: FromChild, bytes?: Uint8Array): void {
 interface Watchdog {
   /** From now on the module has this long, pauses not counted. */
   start(timeoutMs: number): void
+  /** How much of that is left, in milliseconds. */
+  leftMs(): number
   pause(): void
   resume(): void
   /** The answer is out: what is left is to finalize the module, for which the parent need not live. */
@@ -82,6 +88,8 @@ interface Watchdog {
 }
 
 const FINALIZE_LIMIT_MS = 5000
+/** The parent waits so much shorter, because it has the better message. */
+const GRACE_MS = 1000
 
 /**
  * Ends this process when the module holds it for too long, or when the parent has died. A call into the module
@@ -109,8 +117,8 @@ function createWatchdog(): Watchdog {
     Atomics.store(state, MODE, mode)
   }
   return {
-    // A second more than the parent waits, whose message is the better one.
-    start: (timeoutMs) => setMode(RUNNING, timeoutMs + 1000),
+    start: (timeoutMs) => setMode(RUNNING, timeoutMs + GRACE_MS),
+    leftMs: () => Atomics.load(state, LEFT_MS) - GRACE_MS,
     pause: () => setMode(PAUSED),
     resume: () => setMode(RUNNING),
     finish: () => setMode(FINISHING, FINALIZE_LIMIT_MS),
@@ -129,35 +137,79 @@ function parseQuery(request: OpenRequest): TokenQuery {
   }
 }
 
-/** tpm2-pkcs11 gives every token the serial number zero: there the store tells tokens apart. */
 function identify(token: TokenInfo): TokenIdentity {
-  const [label, manufacturer, model, serial] = [
-    token.label,
+  const [manufacturer, model, serial, label] = [
     token.manufacturer,
     token.model,
     token.serial,
+    token.label,
   ].map(unpad) as [string, string, string, string]
-  const store = process.env.TPM2_PKCS11_STORE ?? `${process.env.HOME}/.tpm2_pkcs11`
-  return { label, manufacturer, model, serial, ...(/^0+$/.test(serial) ? { store } : {}) }
+  const identity = { manufacturer, model, serial, label }
+  // tpm2-pkcs11 gives every token the serial number zero.
+  return /^0+$/.test(serial) ? { ...identity, store: findTpmStore(process.env, process.cwd()) } : identity
+}
+
+/** Logs in for one use of the token. */
+interface Logins {
+  readonly login: Login
+  /** To be told of a failure after a login, such as that of a PIN for one signature. @returns what to throw */
+  explain(error: unknown): Promise<unknown>
+  wipe(): void
 }
 
 /** Gets the PIN where it is and tries it once, inside the guard. */
-function createLogin({ pin: source, guard }: OpenRequest, watchdog: Watchdog): Login {
-  return async (info, attempt) => {
+function createLogins({ pin: source, guard }: OpenRequest, watchdog: Watchdog): Logins {
+  const pins: Uint8Array[] = []
+  let latest: PinGuardOptions | undefined
+  const logIn = async (info: TokenInfo, attempt: (pin: string) => void) => {
     const token = identify(info)
     verifyPinMayBeTried(info.flags, source.kind, token.label)
     const { pin, identity } = await obtainPin(source, { token, flags: info.flags }, watchdog)
+    pins.push(pin)
     verifyPinLength(pin, { min: info.minPinLength, max: info.maxPinLength }, token.label)
-    const login = () => attempt(Buffer.from(pin).toString('utf8'))
-    if (!guard.enabled) return login()
-    const { directories } = guard
-    // The watchdog bounds the wait for another login, too.
-    const signal = new AbortController().signal
-    await withPinGuard(
-      { token, pin: identity, directories, uid: geteuid(), now: () => new Date(), signal },
-      login,
-    )
+    const tryPin = () => {
+      try {
+        attempt(Buffer.from(pin.buffer, pin.byteOffset, pin.length).toString('utf8'))
+      } catch (error) {
+        throw nameSource(error, source, guard)
+      }
+    }
+    const options = {
+      token,
+      pin: identity,
+      directories: guard.directories,
+      uid: geteuid(),
+      now: () => new Date(),
+      // Some of the time is for the login itself.
+      signal: AbortSignal.timeout(Math.max(0, 0.75 * watchdog.leftMs())),
+    }
+    if (!guard.enabled) return tryPin()
+    await withPinGuard(options, tryPin)
+    latest = options
   }
+  return {
+    async login(info, attempt) {
+      latest = undefined
+      await logIn(info, attempt)
+    },
+    async explain(error) {
+      if (latest === undefined) return error
+      return rememberRefusal(latest, nameSource(error, source, guard))
+    },
+    wipe() {
+      for (const pin of pins) pin.fill(0)
+    },
+  }
+}
+
+/** Says which stored PIN it is that a token refuses. */
+function nameSource(error: unknown, { kind, name }: ChildPin, { enabled }: GuardSettings): unknown {
+  if (kind === 'terminal' || !isPinRefusal(error, true)) return error
+  const { code, message } = error as HoldfastError
+  const more = enabled ? '' : '; with --pin-guard off each further run costs one more try'
+  return new HoldfastError(code, `${message}; it came from ${name}: correct it there${more}`, {
+    cause: error,
+  })
 }
 
 /** The PIN, and what tells it from another one. */
@@ -179,8 +231,12 @@ async function obtainPin(
   const bytes = answer === undefined ? undefined : receiveBytes()
   watchdog.resume()
   if (bytes === undefined) throw new HoldfastError('INTERRUPTED', 'nobody gave the PIN')
-  const pin = parsePin(bytes, name)
-  return { pin, identity: kind === 'terminal' ? { kind: 'typed' } : { kind: 'secret', name, pin } }
+  try {
+    const pin = parsePin(bytes, name)
+    return { pin, identity: kind === 'terminal' ? { kind: 'typed' } : { kind: 'secret', name, pin } }
+  } finally {
+    bytes.fill(0)
+  }
 }
 
 function geteuid(): number {
@@ -210,8 +266,11 @@ async function main(): Promise<void> {
   watchdog.start(first.open.timeoutMs)
   const { withToken } = await importToken()
   const query = parseQuery(first.open)
-  await withToken(query, createLogin(first.open, watchdog), async (open) => {
-    await serve(open, watchdog).catch(fail)
+  const logins = createLogins(first.open, watchdog)
+  await withToken(query, logins.login, async (open) => {
+    await serve(open, watchdog)
+      .catch(async (error) => fail(await logins.explain(error)))
+      .finally(() => logins.wipe())
     watchdog.finish()
   })
 }

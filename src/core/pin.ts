@@ -206,7 +206,7 @@ export function verifyPinMayBeTried(flags: number, sourceKind: PinSourceKind, to
 export function formatTriesLeft(flags: number): string | undefined {
   if (flags & CKF_USER_PIN_LOCKED) return 'the PIN is now locked'
   if (flags & CKF_USER_PIN_FINAL_TRY) return 'one try is left before the token locks'
-  if (flags & CKF_USER_PIN_COUNT_LOW) return 'a wrong PIN was entered before and few tries may be left'
+  if (flags & CKF_USER_PIN_COUNT_LOW) return 'a wrong PIN was entered and few tries may be left'
   return undefined
 }
 

@@ -5,7 +5,7 @@
  */
 import { type BigIntStats, constants } from 'node:fs'
 import { access, type FileHandle, open, readlink, realpath, stat, statfs } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../core/errors.js'
 import { formatPinSource, type PinIdentity, parsePin } from '../core/pin.js'
 import { formatPrintable } from '../core/printable.js'
@@ -89,7 +89,8 @@ async function readOpenFile(
       `PIN file ${formatPrintable(path)} is not used: ${faults[0]}`,
     )
   }
-  const name = formatPinSource({ kind: 'file', path: real })
+  // Kubernetes swaps the folder behind the link at each start: what stays the same is the name that was given.
+  const name = formatPinSource({ kind: 'file', path: isSecretMount ? resolve(path) : real })
   const bytes = await readBytes(file, path)
   const after = await file.stat({ bigint: true })
   if (after.mtimeNs !== before.mtimeNs || after.ctimeNs !== before.ctimeNs || after.size !== before.size) {

@@ -37,7 +37,7 @@ export interface TokenProcessOptions extends TokenChildOptions {
   readonly request: OpenRequest
   /** A child that was started early, if there is one left. */
   readonly takeChild?: (() => TokenChild | undefined) | undefined
-  /** Gets the PIN from a person, a program or the environment. Only called if the token wants one. */
+  /** Gets the PIN from a person, a program or the environment; it is then wiped. Only called if the token wants one. */
   readonly givePin: (need: PinNeed, options: { signal: AbortSignal }) => Promise<Uint8Array>
   readonly warn: (text: string) => void
   /** Receives times, and what the module printed. */
@@ -148,7 +148,9 @@ function talkTo({ process: child }: TokenChild, options: TokenProcessOptions): C
   }
   const givePin = async (need: PinNeed, signal: AbortSignal) => {
     deadline.stop()
-    send({ pin: true }, await options.givePin(need, { signal }))
+    const pin = await options.givePin(need, { signal })
+    send({ pin: true }, pin)
+    pin.fill(0)
   }
   return {
     send,
