@@ -181,7 +181,7 @@ function createLogins({ pin: source, guard }: OpenRequest, watchdog: Watchdog): 
       uid: geteuid(),
       now: () => new Date(),
       // Some of the time is for the login itself.
-      signal: AbortSignal.timeout(Math.max(0, 0.75 * watchdog.leftMs())),
+      signal: AbortSignal.timeout(Math.max(0, Math.floor(0.75 * watchdog.leftMs()))),
     }
     if (!guard.enabled) return tryPin()
     await withPinGuard(options, tryPin)
