@@ -20,6 +20,7 @@
 
 import { BUILD_DATE } from './build.js'
 import type { CredentialProvider } from './core/credentials.js'
+import { HoldfastError } from './core/errors.js'
 import type { Identity } from './core/identity.js'
 import { type Signer, toSignerSource } from './core/signer.js'
 import { createIdentityProvider } from './identity-provider.js'
@@ -35,23 +36,25 @@ export interface RolesAnywhereOptions extends Identity {
   readonly profileArn: string
   readonly roleArn: string
   /** Signs instead of a token or a file; `pkcs11Uri`, `certificate` and `privateKey` are then not read. */
-  readonly signer?: Signer
+  readonly signer?: Signer | undefined
   /** Read for HOLDFAST_PIN, AWS_CA_BUNDLE, proxies and endpoint URLs. Default: this process's environment. */
-  readonly env?: Readonly<Record<string, string | undefined>>
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined
   /** Receives what a person should know although it is no error. Default: `process.emitWarning`. */
-  readonly onWarning?: (text: string) => void
-  /** Ends whatever is under way. */
-  readonly signal?: AbortSignal
+  readonly onWarning?: ((text: string) => void) | undefined
+  /** Ends whatever is under way, and the provider for good: its calls then fail with INTERRUPTED. */
+  readonly signal?: AbortSignal | undefined
   /** Default: the system's clock. */
-  readonly now?: () => Date
+  readonly now?: (() => Date) | undefined
 }
 
 /**
  * A provider whose every call makes one session: one login, one signature, one CreateSession.
- * @throws HoldfastError USAGE, URI_INVALID, ARN_INVALID at once; every other code from the provider
+ * @throws HoldfastError USAGE, URI_INVALID, ARN_INVALID at once; every other code from the provider, which also
+ *   passes on what a `signer` of yours throws
  */
 export function fromRolesAnywhere(options: RolesAnywhereOptions): CredentialProvider {
-  return createIdentityProvider(options, {
+  const { signal = new AbortController().signal } = options
+  const provider = createIdentityProvider(options, {
     env: options.env ?? process.env,
     uid: process.geteuid?.() ?? 0,
     execPath: process.execPath,
@@ -59,6 +62,17 @@ export function fromRolesAnywhere(options: RolesAnywhereOptions): CredentialProv
     warn: options.onWarning ?? ((text) => process.emitWarning(text, 'HoldfastWarning')),
     now: options.now ?? (() => new Date()),
     buildDate: BUILD_DATE,
-    signal: options.signal ?? new AbortController().signal,
+    signal,
   })
+  return async () => {
+    try {
+      signal.throwIfAborted()
+      return await provider()
+    } catch (error) {
+      if (!signal.aborted) throw error
+      throw new HoldfastError('INTERRUPTED', 'the signal that was given to fromRolesAnywhere was aborted', {
+        cause: signal.reason,
+      })
+    }
+  }
 }

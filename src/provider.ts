@@ -102,7 +102,9 @@ export function createProvider(parts: ProviderParts): CredentialProvider {
       `no answer within ${timeoutMs / 1000} s (--timeout)`,
     )
     const limits = { signal, timeoutMs, expired }
-    const connecting = withDeadline(limits, (deadline) =>
+    const done = new AbortController()
+    const connectLimits = { ...limits, signal: AbortSignal.any([signal, done.signal]) }
+    const connecting = withDeadline(connectLimits, (deadline) =>
       parts.connect(session.endpoint, { signal: deadline }),
     )
     // Until it is awaited below, a failure to connect is nobody's business.
@@ -125,6 +127,8 @@ export function createProvider(parts: ProviderParts): CredentialProvider {
         { signal },
       )
     } finally {
+      // A connection that is still being made would keep the process waiting for nothing.
+      done.abort()
       connecting.then(
         (connection) => connection.close(),
         () => undefined,
