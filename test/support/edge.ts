@@ -33,6 +33,22 @@ export interface Edge {
   dispose(): Promise<void>
 }
 
+/**
+ * The command line of `credential-process` with the edge's flags, of which some are changed, added, or (undefined)
+ * left out.
+ */
+export function credentialProcess(
+  edge: Edge,
+  changes: Readonly<Record<string, string | undefined>> = {},
+): string[] {
+  const pairs = edge.args.flatMap((arg, index) => (index % 2 === 0 ? [[arg, edge.args[index + 1]]] : []))
+  const flags: Record<string, string | undefined> = { ...Object.fromEntries(pairs), ...changes }
+  return [
+    'credential-process',
+    ...Object.entries(flags).flatMap(([flag, value]) => (value === undefined ? [] : [flag, value])),
+  ]
+}
+
 /** How the machine differs from one with a P-256 key in the default token and an emulator over HTTPS. */
 export interface EdgeOptions {
   token?: TestToken
@@ -76,6 +92,7 @@ export async function createEdge(options: EdgeOptions = {}): Promise<Edge> {
     },
   }
 }
+
 /** The token of a test to which any will do: a SoftHSM of its own, or with HOLDFAST_TEST_TOKEN=docker the one in a container. */
 function createDefaultToken(): Promise<TestToken> {
   const { HOLDFAST_TEST_TOKEN = 'softhsm' } = process.env

@@ -20,6 +20,8 @@ export interface ProgramOptions {
   home?: string
   /** What stands on stdin, which then ends. */
   input?: string | Uint8Array
+  /** Is told the program's process as soon as it has one. */
+  started?: (program: ChildProcess) => void
   /** After it the program is killed; the result then has `signal: 'SIGKILL'`. */
   timeoutMs?: number
   /** Path of another build of the program. */
@@ -65,6 +67,7 @@ export async function runHoldfast(
     const child = spawn(node, rest, { env: environment(home, options), stdio: 'pipe' })
     child.stdin.on('error', () => {}) // it may end without reading
     child.stdin.end(options.input ?? '')
+    options.started?.(child)
     return collect(child, options.timeoutMs)
   })
 }

@@ -1,0 +1,155 @@
+/*
+ * A PKCS#11 module with faults on request. It loads the module named in FAULTY_MODULE and hands each call on to
+ * it, except where a rule in FAULTS says otherwise: FUNCTION=FAULT or FUNCTION=FAULT:NUMBER, with blanks between
+ * the rules.
+ *
+ * It takes the function list of PKCS#11 v2.40 for what it is on 64-bit Linux: pointers behind a version, to
+ * functions whose arguments all go in registers.
+ */
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef unsigned long ulong;
+typedef ulong (*function)(ulong, ulong, ulong, ulong, ulong);
+typedef struct { ulong version; function functions[68]; } function_list;
+typedef struct { ulong type; unsigned char *value; ulong length; } attribute;
+typedef struct { char texts[96]; ulong flags; } token_info;
+
+enum { CKR_OK, CKR_ATTRIBUTE_TYPE_INVALID = 0x12, CKR_USER_NOT_LOGGED_IN = 0x101 };
+enum { CKA_CLASS, CKA_VALUE = 0x11, CKA_ID = 0x102, CKA_EC_POINT = 0x181, CKF_RW_SESSION = 2 };
+
+/* What this module looks at, with its place in the function list. */
+#define FUNCTIONS(F) \
+  F(0, C_Initialize) F(1, C_Finalize) F(2, C_GetInfo) F(4, C_GetSlotList) F(5, C_GetSlotInfo) \
+  F(6, C_GetTokenInfo) F(7, C_GetMechanismList) F(12, C_OpenSession) F(18, C_Login) F(19, C_Logout) \
+  F(24, C_GetAttributeValue) F(26, C_FindObjectsInit) F(27, C_FindObjects) F(42, C_SignInit) F(43, C_Sign)
+#define NAME(place, name) name = place,
+enum { FUNCTIONS(NAME) };
+
+static function_list *real, ours;
+
+/* 1 if there is a rule FUNCTION=FAULT; its number goes to *number, or 0. */
+static int has(const char *function, const char *fault, ulong *number) {
+  char wanted[80];
+  size_t length = (size_t)snprintf(wanted, sizeof wanted, " %s=%s", function, fault);
+  char rules[1024];
+  snprintf(rules, sizeof rules, " %s ", getenv("FAULTS"));
+  for (char *at = rules; (at = strstr(at, wanted)) != NULL; at += length) {
+    if (at[length] != ' ' && at[length] != ':') continue;
+    *number = at[length] == ':' ? strtoul(at + length + 1, NULL, 0) : 0;
+    return 1;
+  }
+  return 0;
+}
+
+/* Stays here for ever, and says in a file which process it is. */
+static void hang(void) {
+  int file = open(getenv("FAULTY_HUNG"), O_WRONLY | O_CREAT, 0600);
+  dprintf(file, "%d\n", getpid());
+  close(file);
+  for (;;) pause();
+}
+
+static void print(ulong bytes) {
+  static const char line[] = "A vendor's module says on stdout and stderr what nobody has asked.\n";
+  for (ulong printed = 0; printed < bytes; printed += sizeof line - 1) {
+    if (write(1, line, sizeof line - 1) < 0 || write(2, line, sizeof line - 1) < 0) return;
+  }
+}
+
+/* A process that lives on for a while and holds the descriptors open. */
+static void leave(void) {
+  if (fork() == 0) {
+    sleep(20);
+    _exit(0);
+  }
+}
+
+/* Reads one attribute and shows it as another module would. */
+static ulong show(const char *name, ulong session, ulong object, attribute *wanted) {
+  unsigned char value[4096], id;
+  attribute whole = {wanted->type, value, sizeof value}, identifier = {CKA_ID, &id, 1};
+  ulong number, result;
+  if (has(name, "hide", &number) && number == wanted->type) return CKR_ATTRIBUTE_TYPE_INVALID;
+  result = real->functions[C_GetAttributeValue](session, object, (ulong)&whole, 1, 0);
+  if (result != CKR_OK) return result;
+  if (whole.type == CKA_EC_POINT && has(name, "raw-point", &number)) {
+    memmove(value, value + 2, whole.length -= 2); /* without the header of the OCTET STRING */
+  }
+  if (whole.type == CKA_EC_POINT && has(name, "bit-string-point", &number)) {
+    memmove(value + 3, value + 2, whole.length - 2);
+    value[0] = 3;
+    value[1] += 1;
+    value[2] = 0;
+    whole.length += 1;
+  }
+  if (whole.type == CKA_VALUE && has(name, "corrupt", &number) &&
+      real->functions[C_GetAttributeValue](session, object, (ulong)&identifier, 1, 0) == CKR_OK && id == number) {
+    memset(value, 0xff, whole.length);
+  }
+  if (wanted->value != NULL) memcpy(wanted->value, value, whole.length);
+  wanted->length = whole.length;
+  return CKR_OK;
+}
+
+static ulong call(int place, const char *name, ulong a, ulong b, ulong c, ulong d, ulong e) {
+  static int calls[68], nothing_to_find;
+  int first = calls[place]++ == 0;
+  function original = real->functions[place];
+  ulong number, result;
+  if (has(name, "print", &number)) print(number);
+  if (has(name, "garble", &number)) (void)!write(3, "this is no message\n", 19);
+  if (has(name, "leave", &number)) leave();
+  if (has(name, "hang", &number)) hang();
+  if (has(name, "crash", &number)) *(volatile int *)NULL = 0;
+  if (has(name, "exit", &number)) exit((int)number);
+  if (has(name, "return", &number) || (first && has(name, "once", &number))) return number;
+  if (has(name, "read-only-returns", &number) && !(b & CKF_RW_SESSION)) return number;
+  if (has(name, "lose-login", &number) || (first && has(name, "lose-login-once", &number))) {
+    original(a, b, c, d, e); /* ends the operation */
+    real->functions[C_Logout](a, 0, 0, 0, 0);
+    return CKR_USER_NOT_LOGGED_IN;
+  }
+  if (place == C_GetAttributeValue && d == 1) return show(name, a, b, (attribute *)c);
+  if (place == C_FindObjects && nothing_to_find) {
+    *(ulong *)d = 0;
+    return CKR_OK;
+  }
+  result = original(a, b, c, d, e);
+  if (place == C_GetTokenInfo) {
+    if (has(name, "set-flags", &number)) ((token_info *)b)->flags |= number;
+    if (has(name, "clear-flags", &number)) ((token_info *)b)->flags &= ~number;
+  }
+  if (place == C_FindObjectsInit) {
+    nothing_to_find = 0;
+    for (attribute *part = (attribute *)b; part < (attribute *)b + c; part++) {
+      if (part->type == CKA_CLASS && has(name, "hide-class", &number) && *(ulong *)part->value == number)
+        nothing_to_find = 1;
+    }
+  }
+  if (place == C_Sign && result == CKR_OK && d != 0) {
+    if (has(name, "corrupt", &number)) ((unsigned char *)d)[5] ^= 1;
+    if (has(name, "shorten", &number)) *(ulong *)e = number;
+  }
+  return result;
+}
+
+#define WRAP(place, name) \
+  static ulong call_##name(ulong a, ulong b, ulong c, ulong d, ulong e) { return call(place, #name, a, b, c, d, e); }
+FUNCTIONS(WRAP)
+
+ulong C_GetFunctionList(function_list **list) {
+  void *module = dlopen(getenv("FAULTY_MODULE"), RTLD_NOW);
+  ulong (*get_real)(function_list **) = module ? (ulong (*)(function_list **))dlsym(module, "C_GetFunctionList") : NULL;
+  if (get_real == NULL || get_real(&real) != CKR_OK) return 5; /* CKR_GENERAL_ERROR */
+  ours = *real;
+#define REPLACE(place, name) ours.functions[place] = call_##name;
+  FUNCTIONS(REPLACE)
+  *list = &ours;
+  return CKR_OK;
+}

@@ -1,0 +1,55 @@
+/**
+ * A PKCS#11 module that has the faults of bad modules: it stands before a token's own one, is compiled for each
+ * token, and does nothing wrong but what it is told to.
+ */
+
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { run } from './command.js'
+import { until } from './outcome.js'
+import type { ProgramResult } from './program.js'
+import type { TestToken } from './token.js'
+
+/** Takes the place of the token's own module, with faults. */
+export interface FaultyModule {
+  readonly modulePath: string
+  /** The token's environment, and what tells the module its faults. */
+  readonly env: Readonly<Record<string, string>>
+  /** Waits until a call hangs, and gives the id of its process. Throws if the program ends and none has hung. */
+  hungProcess(program: Promise<ProgramResult>): Promise<number>
+}
+
+/**
+ * Makes modules for the token. `faults` are words of the form FUNCTION=FAULT or FUNCTION=FAULT:NUMBER, such as
+ * `C_Login=return:0xa4 C_Finalize=hang`. Of every function:
+ *
+ * - `return:CKR` does nothing and returns that; `once:CKR` does so the first time
+ * - `hang`, `crash`, `exit:STATUS`
+ * - `print:BYTES` on stdout and on stderr; `garble` writes to descriptor 3
+ * - `leave` starts a process that keeps all descriptors open
+ *
+ * Of some: C_OpenSession `read-only-returns:CKR`; C_GetTokenInfo `set-flags:N`, `clear-flags:N`; C_FindObjectsInit
+ * `hide-class:N`; C_GetAttributeValue `hide:TYPE`, `raw-point`, `bit-string-point`, `corrupt:ID` (the value of
+ * objects with that one-byte id); C_Sign `lose-login`, `lose-login-once`, `corrupt`, `shorten:LENGTH`.
+ */
+export async function createFaultyModules(token: TestToken): Promise<(faults: string) => FaultyModule> {
+  const modulePath = join(token.directory, 'faulty-module.so')
+  const source = resolve(import.meta.dirname, 'faulty-module.c')
+  await run('gcc', ['-Wall', '-Wextra', '-Werror', '-shared', '-fPIC', '-O1', '-o', modulePath, source])
+  return (faults) => {
+    const hung = join(token.directory, `hung-${crypto.randomUUID()}`)
+    return {
+      modulePath,
+      env: { ...token.env, FAULTY_MODULE: token.modulePath, FAULTY_HUNG: hung, FAULTS: faults },
+      hungProcess: async (program) => {
+        const early = program.then(({ stderr }) => assert.ok(existsSync(hung), `no call has hung: ${stderr}`))
+        const isHung = async () => existsSync(hung) && (await readFile(hung, 'utf8')).endsWith('\n')
+        await Promise.race([early, until(isHung)])
+        await until(isHung)
+        return Number(await readFile(hung, 'utf8'))
+      },
+    }
+  }
+}
