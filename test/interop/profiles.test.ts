@@ -3,7 +3,8 @@
 import { awsCli, awsSdkForJavaScript } from './judges.js'
 import { describeProfiles } from './profiles.js'
 
-describe('a profile with holdfast credential-process', () => {
+describe('a profile with holdfast credential-process', function () {
+  this.timeout(60_000)
   describeProfiles([
     awsCli('the AWS CLI 2', ['/usr/bin/aws'], { exports: true }),
     awsSdkForJavaScript('fromProcess'),
