@@ -100,18 +100,18 @@ function toUsage(finding: string): HoldfastError {
 async function parse(args: readonly string[], context: Context): Promise<void> {
   const entry = COMMANDS.find(({ command }) => command.split(' ')[0] === args[0])
   if (entry === undefined) {
-    const parser = await createParser(context)
+    const parser = await createParser(args, context)
     await parser.parseAsync([...args])
     return
   }
   const [name, ...positionals] = entry.command.split(' ')
-  const parser = createBareParser(context, `holdfast ${name}`)
+  const parser = createBareParser(args, context, `holdfast ${name}`)
   await addCommands(parser, [{ ...entry, command: ['$0', ...positionals].join(' ') }], context)
   await parser.parseAsync(args.slice(1))
 }
 
-async function createParser(context: Context): Promise<Argv> {
-  const parser = createBareParser(context, 'holdfast')
+async function createParser(args: readonly string[], context: Context): Promise<Argv> {
+  const parser = createBareParser(args, context, 'holdfast')
     .usage('$0 <command>\n\nShort-lived AWS credentials from a private key that stays in its token.')
     .recommendCommands()
     .demandCommand(1, 'name a command; holdfast --help lists them')
@@ -123,18 +123,23 @@ async function createParser(context: Context): Promise<Argv> {
   })
 }
 
-function createBareParser(context: Context, scriptName: string): Argv {
-  return yargs([])
-    .scriptName(scriptName)
-    .version(context.version)
-    .alias({ h: 'help' })
-    .strict()
-    .wrap(100)
-    .exitProcess(false)
-    .showHelpOnFail(false)
-    .fail((message, error) => {
-      throw error ?? toUsage(message)
-    })
+function createBareParser(args: readonly string[], context: Context, scriptName: string): Argv {
+  return (
+    yargs([])
+      .scriptName(scriptName)
+      .version(context.version)
+      .alias({ h: 'help' })
+      .strict()
+      .parserConfiguration({ 'dot-notation': false })
+      // The declared type is that of an older yargs: the second argument says of what kind the flags are.
+      .check((argv, kinds) => verifyValues(argv, args, (kinds as unknown as FlagKinds).boolean), true)
+      .wrap(100)
+      .exitProcess(false)
+      .showHelpOnFail(false)
+      .fail((message, error) => {
+        throw error ?? toUsage(message)
+      })
+  )
 }
 
 async function addCommands(parser: Argv, entries: readonly CommandEntry[], context: Context): Promise<void> {
@@ -145,24 +150,40 @@ async function addCommands(parser: Argv, entries: readonly CommandEntry[], conte
       command,
       describe,
       builder,
-      handler: (argv) => run(refuseRepeats(argv) as never, context),
+      handler: (argv) => run(argv as never, context),
     })
   }
 }
 
-/** A flag that is given twice arrives as a list; which of the two was meant nobody can tell. */
-function refuseRepeats<T extends object>(argv: T): T {
-  for (const [name, value] of Object.entries(argv)) {
-    if (name !== '_' && Array.isArray(value))
-      throw new HoldfastError('USAGE', `--${name} is given twice: give it once`)
+interface FlagKinds {
+  /** Names of the flags that need no value. */
+  readonly boolean: readonly string[]
+}
+
+/** Refuses what yargs takes although nobody can tell what it means. */
+function verifyValues(argv: object, args: readonly string[], booleans: readonly string[]): true {
+  const verify = (isClear: boolean, what: string) => {
+    if (!isClear) throw new HoldfastError('USAGE', what)
   }
-  return argv
+  for (const [name, value] of Object.entries(argv)) {
+    // yargs gives each flag a second time, in camel case.
+    if (name === '_' || name !== name.toLowerCase()) continue
+    verify(!Array.isArray(value), `--${name} is given twice: give it once`)
+    verify(value !== '', `${name} is empty: leave it out instead`)
+    verify(value !== false || booleans.includes(name), `--no-${name} means nothing: --${name} has a value`)
+  }
+  for (const arg of args) {
+    const [, name = '', value = ''] = /^--([^=]+)=(.*)$/s.exec(arg) ?? []
+    const isClear = !booleans.includes(name) || value === 'true' || value === 'false'
+    verify(isClear, `--${name} is true or false, or stands alone`)
+  }
+  return true
 }
 
 function report(error: unknown, context: Context, debug: boolean): number {
   if (error instanceof HoldfastError) {
-    context.stderr(`${error.message} (${error.code})`)
     if (debug && error.cause !== undefined) context.stderr(`debug: caused by ${String(error.cause)}`)
+    context.stderr(`${error.message} (${error.code})`)
     return error.exitStatus
   }
   const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)

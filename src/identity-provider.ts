@@ -4,6 +4,7 @@
  */
 
 import type { CredentialProvider } from './core/credentials.js'
+import { HoldfastError } from './core/errors.js'
 import type { Identity } from './core/identity.js'
 import type { SignerSource } from './core/signer.js'
 import { readCertificates } from './io/pem-file.js'
@@ -12,6 +13,8 @@ import { createProvider, parseSession } from './provider.js'
 import { createSource, type SourceSurroundings } from './source.js'
 
 const DEFAULT_TIMEOUT_SECONDS = 30
+/** A day: more than anything takes, and less than timers can count. */
+const MAX_TIMEOUT_SECONDS = 24 * 60 * 60
 
 /** What a provider needs of the process it is used in. */
 export interface Surroundings extends SourceSurroundings {
@@ -31,6 +34,8 @@ export interface Surroundings extends SourceSurroundings {
  */
 export function createIdentityProvider(identity: Identity, surroundings: Surroundings): CredentialProvider {
   const { env, now, buildDate, signal } = surroundings
+  verifyTimeout('token-timeout', identity.tokenTimeout)
+  verifyTimeout('timeout', identity.timeout)
   return createProvider({
     session: parseSession(identity, env),
     source: surroundings.source ?? createSource(identity, surroundings),
@@ -45,4 +50,13 @@ export function createIdentityProvider(identity: Identity, surroundings: Surroun
     timeoutMs: (identity.timeout ?? DEFAULT_TIMEOUT_SECONDS) * 1000,
     signal,
   })
+}
+
+function verifyTimeout(name: string, seconds: number | undefined): void {
+  if (seconds === undefined || (Number.isInteger(seconds) && seconds > 0 && seconds <= MAX_TIMEOUT_SECONDS))
+    return
+  throw new HoldfastError(
+    'USAGE',
+    `${name} must be a whole number of seconds, from 1 to ${MAX_TIMEOUT_SECONDS}`,
+  )
 }
