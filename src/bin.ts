@@ -39,7 +39,11 @@ function writeStdout(text: string): Promise<void> {
     const fail = (cause: Error) =>
       reject(new HoldfastError('OUTPUT_FAILED', `stdout cannot be written: ${cause.message}`, { cause }))
     process.stdout.once('error', fail)
-    process.stdout.write(text, (cause) => (cause ? fail(cause) : resolve()))
+    process.stdout.write(text, (cause) => {
+      if (cause) return fail(cause)
+      process.stdout.off('error', fail)
+      resolve()
+    })
   })
 }
 
