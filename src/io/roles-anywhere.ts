@@ -7,7 +7,8 @@
  */
 
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { addAbortSignal } from 'node:stream'
@@ -61,6 +62,8 @@ export interface Connection {
 const MAX_TRIES = 3
 const FIRST_WAIT_MS = 500
 const MAX_REPLY_LENGTH = 1024 * 1024
+/** Some forty times what operating systems bring. */
+const MAX_CA_BUNDLE_LENGTH = 8 * 1024 * 1024
 /** Below the five minutes of SigV4 services in general; Roles Anywhere publishes no tolerance of its own. */
 const SIGNATURE_LIFE_MS = 4 * 60 * 1000
 /** Node gives each address of a host 250 ms, which a satellite link exceeds. */
@@ -137,23 +140,25 @@ interface Route {
 }
 
 async function readCaBundle(path: string): Promise<string> {
+  const refuse = (why: string, cause?: unknown) =>
+    new HoldfastError('FILE_UNREADABLE', `AWS_CA_BUNDLE names ${path}, which ${why}`, { cause })
   let text: string
+  let file: FileHandle | undefined
   try {
-    text = await readFile(path, 'latin1')
+    // O_NONBLOCK: opening a FIFO would wait for a writer for ever.
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    const status = await file.stat()
+    if (!status.isFile()) throw refuse('is not a regular file')
+    if (status.size > MAX_CA_BUNDLE_LENGTH) throw refuse('is larger than 8 MiB')
+    text = await file.readFile('latin1')
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException
-    throw new HoldfastError(
-      'FILE_UNREADABLE',
-      `AWS_CA_BUNDLE names ${path}, which cannot be read (${code})`,
-      {
-        cause,
-      },
-    )
+    if (cause instanceof HoldfastError) throw cause
+    throw refuse(`cannot be read (${(cause as NodeJS.ErrnoException).code})`, cause)
+  } finally {
+    await file?.close()
   }
   // OpenSSL would take such a file for a list of no CAs, and then find that none of them fits.
-  if (!/-----BEGIN (TRUSTED )?CERTIFICATE-----/.test(text)) {
-    throw new HoldfastError('FILE_UNREADABLE', `AWS_CA_BUNDLE names ${path}, which holds no PEM certificate`)
-  }
+  if (!/-----BEGIN (TRUSTED )?CERTIFICATE-----/.test(text)) throw refuse('holds no PEM certificate')
   return text
 }
 
