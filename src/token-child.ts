@@ -207,7 +207,7 @@ function nameSource(error: unknown, { kind, name }: ChildPin, { enabled }: Guard
   if (kind === 'terminal' || !isPinRefusal(error, true)) return error
   const { code, message } = error as HoldfastError
   const more = enabled ? '' : '; with --pin-guard off each further run costs one more try'
-  return new HoldfastError(code, `${message}; it came from ${name}: correct it there${more}`, {
+  return new HoldfastError(code, `${message}; the PIN came from ${name}: correct it there${more}`, {
     cause: error,
   })
 }

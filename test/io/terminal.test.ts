@@ -5,21 +5,7 @@ import { join } from 'node:path'
 import { build } from 'esbuild'
 import type { AskTerminal } from '../support/ask-terminal.js'
 import { run } from '../support/command.js'
-
-interface Step {
-  expect?: string
-  type?: string
-  signal?: NodeJS.Signals
-  hangup?: boolean
-}
-
-interface Session {
-  screen: string
-  stdout: string
-  status: number
-  echoWhileAsking: boolean
-  restored: boolean
-}
+import { playAtTerminal, type TerminalSession, type TerminalStep } from '../support/terminal.js'
 
 describe('askTerminal', () => {
   const support = join(import.meta.dirname, '../support')
@@ -34,14 +20,11 @@ describe('askTerminal', () => {
   })
   after(() => rm(folder, { recursive: true }))
 
-  const play = async (steps: Step[], how: AskTerminal & { background?: boolean } = {}): Promise<Session> => {
-    const { background = false, ...asked } = how
-    const argv = [process.execPath, program, JSON.stringify(asked)]
-    return JSON.parse(
-      await run('python3', [join(support, 'terminal.py'), JSON.stringify({ argv, background, steps })]),
-    )
-  }
-  const answer = ({ stdout }: Session) => JSON.parse(stdout.trimEnd().split('\n').at(-1)!)
+  const play = (
+    steps: TerminalStep[],
+    { background = false, ...asked }: AskTerminal & { background?: boolean } = {},
+  ) => playAtTerminal([process.execPath, program, JSON.stringify(asked)], steps, { background })
+  const answer = ({ stdout }: TerminalSession) => JSON.parse(stdout.trimEnd().split('\n').at(-1)!)
 
   it('reads a PIN without showing it, and leaves the terminal as it was', async () => {
     const session = await play([{ expect: '0: ', type: '47x\u007f1108\r' }])
