@@ -72,7 +72,7 @@ export async function findProgram({ env, execPath, programPath }: Context): Prom
 
 async function formatArguments(argv: ConfigureArguments, context: Context): Promise<string[]> {
   const config = argv.config === undefined ? undefined : resolve(argv.config)
-  const flags = await readIdentity({ ...argv, name: undefined }, context)
+  const flags = await readIdentity({ ...argv, name: undefined, config: undefined }, context)
   const words = SETTINGS.flatMap((setting) => formatFlag(setting, flags[setting.field]))
   if (config !== undefined) words.push('--config', config)
   if (!argv.verifySsl) words.push('--no-verify-ssl')

@@ -105,7 +105,10 @@ export async function readIdentity(argv: IdentityArguments, context: Context): P
     }),
   ) as Identity
   verifyNumbers(flags)
-  if (argv.name === undefined) return flags
+  if (argv.name === undefined) {
+    if (argv.config === undefined) return flags
+    throw new HoldfastError('USAGE', '--config is of use only with the name of an identity: give that, too')
+  }
   const { loadIdentity } = await import('../io/config-file.js')
   const config = await loadIdentity(argv.name, {
     env: context.env,
