@@ -29,10 +29,6 @@ import * as esbuild from 'esbuild'
 const root = resolve(import.meta.dirname, '..')
 const packageJson = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const addon = 'pkcs11js/build/Release/pkcs11.node'
-/** What the outputs may import although the package does not bring it: the addon of a user on another
- * platform, and what https-proxy-agent tries for proxies with Negotiate authentication. */
-const optional = new Set([addon, 'kerberos'])
-
 const { values: options } = parseArgs({
   options: { source: { type: 'string', default: 'src' }, out: { type: 'string', default: 'dist' } },
 })
@@ -169,11 +165,7 @@ function addonBesideTheFile() {
 function refuseImports(outputs) {
   for (const [file, { imports }] of outputs) {
     for (const { path, external } of imports) {
-      if (
-        external &&
-        !optional.has(path) &&
-        !builtinModules.includes(path.replace(/^node:/, '').split('/')[0])
-      ) {
+      if (external && path !== addon && !builtinModules.includes(path.replace(/^node:/, '').split('/')[0])) {
         throw new Error(`${file} still imports ${path}`)
       }
     }

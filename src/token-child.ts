@@ -259,12 +259,14 @@ async function importToken(): Promise<typeof import('./io/token/token.js')> {
 async function main(): Promise<void> {
   const watchdog = createWatchdog()
   // Whoever starts the child early and is sure that a token will be used has the module's binding loaded early.
-  if (process.argv.includes(PRELOAD)) await importToken()
+  // A failure is told when somebody listens.
+  const preloaded = process.argv.includes(PRELOAD) ? importToken() : undefined
+  await preloaded?.catch(() => undefined)
   const first = receiveMessage()
   if (first === undefined) return
   if (!('open' in first)) throw new Error('expected a request to open')
   watchdog.start(first.open.timeoutMs)
-  const { withToken } = await importToken()
+  const { withToken } = await (preloaded ?? importToken())
   const query = parseQuery(first.open)
   const logins = createLogins(first.open, watchdog)
   await withToken(query, logins.login, async (open) => {

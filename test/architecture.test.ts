@@ -104,7 +104,6 @@ describe('the architecture', () => {
     const doors: Record<string, (file: string) => boolean> = {
       pkcs11js: (file) => file.startsWith('io/token/'),
       'toml-eslint-parser': (file) => file === 'core/config.ts',
-      'https-proxy-agent': (file) => file === 'io/roles-anywhere.ts',
       yargs: (file) => file === 'cli.ts' || file.startsWith('commands/'),
       '@peculiar/x509': isEmulator,
       'reflect-metadata': isEmulator,
