@@ -32,6 +32,9 @@ import { type PreparedRequest, prepareRequest } from './core/sigv4-x509.js'
 import { withDeadline } from './io/deadline.js'
 import type { Connection } from './io/roles-anywhere.js'
 
+/** As AWS's own helper asks: a profile made for half-day sessions must not lengthen them unasked. */
+const DEFAULT_SESSION_SECONDS = 3600
+
 /** Where and for what a session is asked. */
 export interface Session {
   readonly endpoint: URL
@@ -80,7 +83,7 @@ export function parseSession(identity: Identity, env: Readonly<Record<string, st
       trustAnchorArn: trustAnchorArn!,
       profileArn: profileArn!,
       roleArn: roleArn!,
-      durationSeconds: identity.sessionDuration,
+      durationSeconds: identity.sessionDuration ?? DEFAULT_SESSION_SECONDS,
       roleSessionName: identity.roleSessionName,
     },
   }

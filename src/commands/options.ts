@@ -38,7 +38,7 @@ const FLAGS = {
   'trust-anchor-arn': { type: 'string', describe: 'ARN of the trust anchor' },
   'profile-arn': { type: 'string', describe: 'ARN of the Roles Anywhere profile' },
   'role-arn': { type: 'string', describe: 'ARN of the role' },
-  'session-duration': { type: 'number', describe: 'seconds, 900 to 43200 [default: that of the profile]' },
+  'session-duration': { type: 'number', describe: 'seconds, 900 to 43200 [default: 3600]' },
   'role-session-name': { type: 'string', describe: 'session name; the profile must allow it' },
   region: { type: 'string', describe: 'signing region [default: that of the trust anchor]' },
   endpoint: { type: 'string', describe: 'service URL instead of the region’s own' },
