@@ -1,0 +1,128 @@
+/**
+ * The order of a provider's work: nothing that costs a PIN or a touch happens before what costs nothing.
+ */
+
+import assert from 'node:assert/strict'
+import { createPrivateKey, sign } from 'node:crypto'
+import { createServer } from 'node:net'
+import type { Identity } from '../src/core/identity.js'
+import type { Signer } from '../src/core/signer.js'
+import { toSignerSource } from '../src/core/signer.js'
+import { quickStart } from '../src/emulator/quick-start.js'
+import { type Emulator, startEmulator } from '../src/emulator/server.js'
+import { createIdentityProvider } from '../src/identity-provider.js'
+import { parseSession } from '../src/provider.js'
+import {
+  type Authority,
+  BAD_CERTIFICATES,
+  createAuthority,
+  createFileKey,
+  type FileKey,
+} from './support/certificates.js'
+
+const ARNS = {
+  trustAnchorArn:
+    'arn:aws:rolesanywhere:eu-central-1:111122223333:trust-anchor/11111111-2222-3333-4444-555555555555',
+  profileArn: 'arn:aws:rolesanywhere:eu-central-1:111122223333:profile/11111111-2222-3333-4444-555555555555',
+  roleArn: 'arn:aws:iam::111122223333:role/edge',
+}
+
+describe('parseSession', () => {
+  it('asks for an hour unless told otherwise', () => {
+    assert.equal(parseSession(ARNS, {}).request.durationSeconds, 3600)
+    assert.equal(parseSession({ ...ARNS, sessionDuration: 900 }, {}).request.durationSeconds, 900)
+  })
+
+  it('takes the region of the trust anchor unless told otherwise', () => {
+    assert.equal(parseSession(ARNS, {}).endpoint.href, 'https://rolesanywhere.eu-central-1.amazonaws.com/')
+    assert.equal(parseSession({ ...ARNS, region: 'us-east-1' }, {}).region, 'us-east-1')
+  })
+
+  for (const arn of ['trustAnchorArn', 'profileArn', 'roleArn'] as const) {
+    it(`refuses to do without ${arn}`, () => {
+      assert.throws(() => parseSession({ ...ARNS, [arn]: undefined }, {}), { code: 'USAGE' })
+    })
+  }
+})
+
+describe('createIdentityProvider', () => {
+  let authority: Authority
+  let key: FileKey
+  let emulator: Emulator
+  let identity: Identity
+  let signatures: number
+
+  before(async () => {
+    authority = await createAuthority()
+    key = await createFileKey('P-256')
+    emulator = await startEmulator()
+    const arns = quickStart(emulator, { caPem: authority.certificatePem, roleArn: ARNS.roleArn })
+    identity = { ...arns, endpoint: emulator.url, timeout: 5 }
+  })
+  after(() => emulator.close())
+
+  function provider(certificate: Uint8Array, more: Identity = {}, now = () => new Date()) {
+    signatures = 0
+    const signer: Signer = {
+      certificate,
+      chain: [],
+      algorithm: 'AWS4-X509-ECDSA-SHA256',
+      sign: async (message) => {
+        signatures += 1
+        return sign('sha256', message, createPrivateKey(key.privateKeyPem))
+      },
+    }
+    return createIdentityProvider(
+      { ...identity, ...more },
+      {
+        env: {},
+        uid: 0,
+        execPath: '',
+        source: toSignerSource(signer),
+        warn: assert.fail,
+        now,
+        buildDate: new Date('2026-01-01'),
+        signal: new AbortController().signal,
+      },
+    )
+  }
+
+  it('signs once for each session', async () => {
+    const get = provider(await authority.issue(key.publicKey))
+    const [first, second] = [await get(), await get()]
+    assert.notEqual(first.accessKeyId, second.accessKeyId)
+    assert.equal(signatures, 2)
+  })
+
+  it('asks for no signature when nobody listens', async () => {
+    const server = createServer()
+    await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready))
+    const { port } = server.address() as { port: number }
+    await new Promise((closed) => server.close(closed))
+    const get = provider(await authority.issue(key.publicKey), { endpoint: `http://127.0.0.1:${port}` })
+    await assert.rejects(get(), { code: 'NETWORK_FAILED' })
+    assert.equal(signatures, 0)
+  })
+
+  it('asks for no signature with a certificate that the service must refuse', async () => {
+    for (const options of Object.values(BAD_CERTIFICATES)) {
+      await assert.rejects(provider(await authority.issue(key.publicKey, options))(), {
+        name: 'HoldfastError',
+      })
+      assert.equal(signatures, 0)
+    }
+  })
+
+  it('asks for no signature with a clock from before the program was built', async () => {
+    const get = provider(await authority.issue(key.publicKey), {}, () => new Date('2025-12-31'))
+    await assert.rejects(get(), { code: 'CLOCK_WRONG' })
+    assert.equal(signatures, 0)
+  })
+
+  it('sends nothing when the signature is another key’s', async () => {
+    const requests = emulator.journal.length
+    const { publicKey } = await createFileKey('P-256')
+    await assert.rejects(provider(await authority.issue(publicKey))(), { code: 'SIGNATURE_INVALID' })
+    assert.equal(emulator.journal.length, requests)
+  })
+})
