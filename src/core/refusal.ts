@@ -23,7 +23,7 @@ export interface RefusedRequest {
   readonly profileArn: string
   readonly roleArn: string
   readonly roleSessionName?: string | undefined
-  /** How a person knows the certificate, for example `"CN=edge" (serial 0A)`. */
+  /** What messages call the certificate: `the certificate with serial 0a`. */
   readonly certificate: string
 }
 
@@ -161,7 +161,7 @@ function explainCause(reply: Reply, said: AwsError, request: RefusedRequest): Ex
   }
   return {
     code: 'REFUSED',
-    text: `Roles Anywhere refused; check that trust anchor ${request.trustAnchorArn} and profile ${request.profileArn} are enabled and that the certificate ${request.certificate} is valid now`,
+    text: `Roles Anywhere refused; check that trust anchor ${request.trustAnchorArn} and profile ${request.profileArn} are enabled and that ${request.certificate} is valid now`,
   }
 }
 
@@ -190,19 +190,19 @@ const CAUSES: readonly {
     words: /untrusted signing certificate/i,
     code: 'REFUSED_UNTRUSTED_CERTIFICATE',
     explain: ({ trustAnchorArn, certificate }) =>
-      `the certificate ${certificate} does not lead to the CA of trust anchor ${trustAnchorArn}; it is another CA's, or an intermediate certificate is missing (--intermediates)`,
+      `${certificate} does not lead to the CA of trust anchor ${trustAnchorArn}; it is another CA's, or an intermediate certificate is missing (--intermediates)`,
   },
   {
     words: /untrusted certificate|insufficient certificate/i,
     code: 'REFUSED_UNTRUSTED_CERTIFICATE',
     explain: ({ certificate }) =>
-      `the certificate ${certificate} itself is not accepted: it must be X.509 v3, valid now, not a CA's, with key usage digitalSignature, a subject, and a signature with SHA-256 or better; have it issued anew`,
+      `${certificate} itself is not accepted: it must be X.509 v3, valid now, not a CA's, with key usage digitalSignature, a subject, and a signature with SHA-256 or better; have it issued anew`,
   },
   {
     words: /certificate (is |has been )?revoked/i,
     code: 'REFUSED_CERTIFICATE_REVOKED',
     explain: ({ trustAnchorArn, certificate }) =>
-      `the certificate ${certificate} is in a revocation list of trust anchor ${trustAnchorArn}; get a new certificate, with a new key if the old one may be known to others`,
+      `${certificate} is in a revocation list of trust anchor ${trustAnchorArn}; get a new certificate, with a new key if the old one may be known to others`,
   },
   {
     words: /invalid signature/i,

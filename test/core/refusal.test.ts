@@ -9,7 +9,7 @@ const REQUEST = {
   profileArn: 'arn:aws:rolesanywhere:eu-central-1:111122223333:profile/p',
   roleArn: 'arn:aws:iam::111122223333:role/Uploader',
   roleSessionName: 'box',
-  certificate: '"CN=edge" (serial 0A)',
+  certificate: 'the certificate with serial 0a',
 }
 
 function answer(
@@ -60,7 +60,7 @@ describe('explainRefusal', () => {
       'AccessDeniedException',
       'Certificate revoked',
       'REFUSED_CERTIFICATE_REVOKED',
-      /"CN=edge" \(serial 0A\).*revocation list/,
+      /the certificate with serial 0a.*revocation list/,
     ],
     [
       403,
