@@ -61,6 +61,8 @@ const PIPES_LIMIT_MS = 500
 /** A child that has been started and waits for its first message. */
 export interface TokenChild {
   readonly process: ChildProcess
+  /** Why it could not be started: then `process` has no pid. */
+  readonly failure: Promise<Error>
   /** Ends it; only for a child that no source has used. */
   discard(): void
 }
@@ -75,9 +77,8 @@ export function startTokenChild({ execPath, env, preload = false }: TokenChildOp
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: Object.fromEntries(Object.entries(env).filter(([name]) => !WITHHELD.test(name))),
   })
-  // Whoever uses the child hears of it through the end of the process.
-  child.on('error', () => undefined)
-  return { process: child, discard: () => void child.kill('SIGKILL') }
+  const failure = new Promise<Error>((resolve) => child.on('error', resolve))
+  return { process: child, failure, discard: () => void child.kill('SIGKILL') }
 }
 
 /** A source whose signer is a key in a token; each use is one child. */
@@ -87,7 +88,9 @@ export function createTokenSource(options: TokenProcessOptions): SignerSource {
       const startedAt = performance.now()
       const trace = (what: string) =>
         options.debug?.(`${what} after ${Math.round(performance.now() - startedAt)} ms`)
-      const child = talkTo(options.takeChild?.() ?? startTokenChild(options), options)
+      const started = options.takeChild?.() ?? startTokenChild(options)
+      if (started.process.pid === undefined) throw describeStart(await started.failure)
+      const child = talkTo(started, options)
       const abort = () => child.kill(signal.reason)
       signal.addEventListener('abort', abort, { once: true })
       try {
@@ -254,11 +257,9 @@ function createFrameQueue(child: ChildProcess, channel: Duplex): FrameQueue {
   channel.on('error', () => {
     // A broken channel shows as the child's end, which says more.
   })
-  child.once('error', (cause) =>
-    fail(
-      new HoldfastError('MODULE_FAILED', `the token process cannot be started: ${cause.message}`, { cause }),
-    ),
-  )
+  // It was started some time ago.
+  if (child.exitCode !== null || child.signalCode !== null)
+    fail(describeEnd(child.exitCode, child.signalCode))
   child.once('close', (status, signal) => fail(describeEnd(status, signal)))
   // A process that the module has left behind may hold the pipes open, and then there is no `close`.
   child.once('exit', (status, signal) => {
@@ -277,6 +278,14 @@ function createFrameQueue(child: ChildProcess, channel: Duplex): FrameQueue {
       return 'json' in frame ? frame.json : frame.bytes
     },
   }
+}
+
+function describeStart(cause: Error): HoldfastError {
+  return new HoldfastError(
+    'MODULE_FAILED',
+    `the token process cannot be started (${cause.message}): is this machine out of memory, processes or open files?`,
+    { cause },
+  )
 }
 
 function describeEnd(status: number | null, signal: NodeJS.Signals | null): HoldfastError {
