@@ -11,6 +11,7 @@ import { run } from '../support/command.js'
 import { assertCredentials, assertFailure, ended, until } from '../support/outcome.js'
 import {
   type Given,
+  IN_TURN,
   layAskpass,
   PIN_PLACES,
   type PinEdge,
@@ -91,6 +92,16 @@ describe('a stored PIN', () => {
       assert.equal((await stat(folder)).mtimeMs, 1000)
     }))
 
+  it('that a key refuses for its signature counts as refused, though the token took it', () =>
+    withPinEdge({ key: { alwaysAuthenticate: true } }, async (edge) => {
+      assertCredentials(await edge.run())
+      assert.equal(await edge.logins(), 2)
+      const faults = 'C_Login=context-returns:0xa0'
+      assertFailure(await edge.run({ faults }), 'PIN_INCORRECT', 3, /the PIN came from file/)
+      assertFailure(await edge.run({ faults }), 'PIN_REFUSED_BEFORE', 3)
+      assert.equal(await edge.logins(), 4)
+    }))
+
   for (const [which, pin, codes] of [
     ['wrong', WRONG, { PIN_INCORRECT: 1, PIN_REFUSED_BEFORE: 5 }],
     ['right', undefined, { none: 6 }],
@@ -98,7 +109,7 @@ describe('a stored PIN', () => {
     it(`that is ${which} costs ${pin ? 'one login' : 'each program its one login'} when several start for the first time at once`, () =>
       withPinEdge({}, async (edge) => {
         if (pin !== undefined) await layWrong(edge)
-        const patience = { flags: { '--token-timeout': '60', '--timeout': '60' } }
+        const patience = { flags: { '--token-timeout': '60', '--timeout': '60' }, faults: IN_TURN }
         const results = await Promise.all(Array.from({ length: 6 }, () => edge.run(patience)))
         const counts: Record<string, number> = {}
         for (const result of results) {

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 typedef unsigned long ulong;
@@ -21,7 +22,7 @@ typedef struct { ulong type; unsigned char *value; ulong length; } attribute;
 typedef struct { char texts[96]; ulong flags; } token_info;
 
 enum { CKR_OK, CKR_ATTRIBUTE_TYPE_INVALID = 0x12, CKR_USER_NOT_LOGGED_IN = 0x101 };
-enum { CKA_CLASS, CKA_VALUE = 0x11, CKA_ID = 0x102, CKA_EC_POINT = 0x181, CKF_RW_SESSION = 2 };
+enum { CKA_CLASS, CKA_VALUE = 0x11, CKA_ID = 0x102, CKA_EC_POINT = 0x181, CKF_RW_SESSION = 2, CKU_CONTEXT_SPECIFIC = 2 };
 
 /* What this module looks at, with its place in the function list. */
 #define FUNCTIONS(F) \
@@ -70,6 +71,13 @@ static void leave(void) {
   }
 }
 
+/* Waits until no other process is in a call that is to be alone. Ends when the descriptor is closed. */
+static int take_turn(void) {
+  int file = open(getenv("FAULTY_MODULE"), O_RDONLY | O_CLOEXEC);
+  flock(file, LOCK_EX);
+  return file;
+}
+
 /* Reads one attribute and shows it as another module would. */
 static ulong show(const char *name, ulong session, ulong object, attribute *wanted) {
   unsigned char value[4096], id;
@@ -110,6 +118,7 @@ static ulong call(int place, const char *name, ulong a, ulong b, ulong c, ulong 
   if (has(name, "exit", &number)) exit((int)number);
   if (has(name, "return", &number) || (first && has(name, "once", &number))) return number;
   if (has(name, "read-only-returns", &number) && !(b & CKF_RW_SESSION)) return number;
+  if (has(name, "context-returns", &number) && b == CKU_CONTEXT_SPECIFIC) return number;
   if (has(name, "lose-login", &number) || (first && has(name, "lose-login-once", &number))) {
     original(a, b, c, d, e); /* ends the operation */
     real->functions[C_Logout](a, 0, 0, 0, 0);
@@ -139,8 +148,18 @@ static ulong call(int place, const char *name, ulong a, ulong b, ulong c, ulong 
   return result;
 }
 
+static ulong call_in_turn(int place, const char *name, ulong a, ulong b, ulong c, ulong d, ulong e) {
+  ulong number, result;
+  int turn = has(name, "alone", &number) ? take_turn() : -1;
+  result = call(place, name, a, b, c, d, e);
+  if (turn >= 0) close(turn);
+  return result;
+}
+
 #define WRAP(place, name) \
-  static ulong call_##name(ulong a, ulong b, ulong c, ulong d, ulong e) { return call(place, #name, a, b, c, d, e); }
+  static ulong call_##name(ulong a, ulong b, ulong c, ulong d, ulong e) { \
+    return call_in_turn(place, #name, a, b, c, d, e); \
+  }
 FUNCTIONS(WRAP)
 
 ulong C_GetFunctionList(function_list **list) {

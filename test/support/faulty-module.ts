@@ -29,10 +29,12 @@ export interface FaultyModule {
  * - `hang`, `crash`, `exit:STATUS`
  * - `print:BYTES` on stdout and on stderr; `garble` writes to descriptor 3
  * - `leave` starts a process that keeps all descriptors open
+ * - `alone`, which is no fault, waits while another process is in a call that is `alone` as well
  *
- * Of some: C_OpenSession `read-only-returns:CKR`; C_GetTokenInfo `set-flags:N`, `clear-flags:N`; C_FindObjectsInit
- * `hide-class:N`; C_GetAttributeValue `hide:TYPE`, `raw-point`, `bit-string-point`, `corrupt:ID` (the value of
- * objects with that one-byte id); C_Sign `lose-login`, `lose-login-once`, `corrupt`, `shorten:LENGTH`.
+ * Of some: C_OpenSession `read-only-returns:CKR`; C_Login `context-returns:CKR` (to CKU_CONTEXT_SPECIFIC);
+ * C_GetTokenInfo `set-flags:N`, `clear-flags:N`; C_FindObjectsInit `hide-class:N`; C_GetAttributeValue `hide:TYPE`,
+ * `raw-point`, `bit-string-point`, `corrupt:ID` (the value of objects with that one-byte id); C_Sign `lose-login`,
+ * `lose-login-once`, `corrupt`, `shorten:LENGTH`.
  */
 export async function createFaultyModules(token: TestToken): Promise<(faults: string) => FaultyModule> {
   const modulePath = join(token.directory, 'faulty-module.so')

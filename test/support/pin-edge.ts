@@ -22,6 +22,21 @@ export interface Given {
   readonly faults?: string
 }
 
+/**
+ * Keeps the calls of one program from those of another. SoftHSM 2.6 writes a token's file at each login, and who reads
+ * it just then finds no token, or a general error.
+ */
+export const IN_TURN = [
+  'C_Initialize',
+  'C_GetSlotList',
+  'C_GetTokenInfo',
+  'C_OpenSession',
+  'C_Login',
+  'C_SignInit',
+]
+  .map((name) => `${name}=alone`)
+  .join(' ')
+
 /** Arguments and options of one run, for `runHoldfast` and its like. */
 export interface PinRun extends ProgramOptions {
   readonly args: readonly string[]
@@ -66,10 +81,13 @@ async function toPinEdge(edge: Edge): Promise<PinEdge> {
   const home = join(token.directory, 'home')
   const records = join(home, '.local/state/holdfast/pin')
   await mkdir(home)
-  let createFaulty: Awaited<ReturnType<typeof createFaultyModules>> | undefined
+  let createFaulty: ReturnType<typeof createFaultyModules> | undefined
   const prepare: PinEdge['prepare'] = async ({ flags, env, faults } = {}) => {
-    createFaulty ??= faults === undefined ? undefined : await createFaultyModules(token)
-    const faulty = faults === undefined ? undefined : createFaulty?.(faults)
+    let faulty: FaultyModule | undefined
+    if (faults !== undefined) {
+      createFaulty ??= createFaultyModules(token)
+      faulty = (await createFaulty)(faults)
+    }
     const hungProcess = faulty?.hungProcess ?? (() => Promise.reject(new Error('there are no faults')))
     return {
       hungProcess,
