@@ -88,8 +88,8 @@ export function createTokenSource(options: TokenProcessOptions): SignerSource {
       const startedAt = performance.now()
       const trace = (what: string) =>
         options.debug?.(`${what} after ${Math.round(performance.now() - startedAt)} ms`)
-      const started = options.takeChild?.() ?? startTokenChild(options)
-      if (started.process.pid === undefined) throw describeStart(await started.failure)
+      const { process: started, failure } = options.takeChild?.() ?? startTokenChild(options)
+      if (started.pid === undefined) throw describeStart(await failure)
       const child = talkTo(started, options)
       const abort = () => child.kill(signal.reason)
       signal.addEventListener('abort', abort, { once: true })
@@ -127,7 +127,7 @@ interface Conversation {
   end(): Promise<void>
 }
 
-function talkTo({ process: child }: TokenChild, options: TokenProcessOptions): Conversation {
+function talkTo(child: ChildProcess, options: TokenProcessOptions): Conversation {
   const channel = child.stdio[3] as Duplex
   const output = captureOutput(child)
   const closed = new Promise((resolve) => child.once('close', resolve))

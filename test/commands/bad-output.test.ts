@@ -51,7 +51,7 @@ describe('holdfast credential-process', () => {
 
   it('says that the token process cannot be started', async () => {
     const few =
-      'for files in {16..60}; do (ulimit -n $files; "$@") 2>&1 | grep -m 1 MODULE_FAILED && exit 3; done'
+      'for files in {18..40}; do (ulimit -n $files; "$@") 2>&1 | grep -m 1 MODULE_FAILED && exit 3; done'
     const { stdout, status } = await runThrough(few)
     assert.match(
       stdout,
