@@ -2,7 +2,8 @@
  * Files of the emulator: read whole, and replaced by rename, so that a reader or a crash never meets half
  * of one.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
 
 /**
  * The text of a file. Undefined if there is none.
@@ -23,13 +24,19 @@ export function findText(path: string): string | undefined {
  * @throws a system error if the folder cannot be written
  */
 export function replaceText(path: string, text: string, mode: number): void {
-  const temporary = `${path}.new`
-  const file = openSync(temporary, 'w', mode)
+  // In a folder like /tmp somebody else could have put a link where the name was known before.
+  const temporary = `${path}.${randomBytes(6).toString('hex')}`
+  const file = openSync(temporary, 'wx', mode)
   try {
-    writeSync(file, text)
-    fsyncSync(file)
-  } finally {
-    closeSync(file)
+    try {
+      writeSync(file, text)
+      fsyncSync(file)
+    } finally {
+      closeSync(file)
+    }
+    renameSync(temporary, path)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
   }
-  renameSync(temporary, path)
 }
