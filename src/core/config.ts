@@ -115,6 +115,10 @@ function parseEntries(text: string, fault: Fault): Entry[] {
   try {
     program = parseTOML(text, { tomlVersion: '1.0' })
   } catch (error) {
+    // The parser calls itself for each level, and the stack has an end.
+    if (error instanceof RangeError) {
+      throw fault({ line: 1, column: 0 }, 'its arrays or tables are nested too deeply', error)
+    }
     if (!(error instanceof ParseError)) throw error
     throw fault({ line: error.lineNumber, column: error.column }, error.message, error)
   }

@@ -100,6 +100,19 @@ pin-guard = "off"
     assert.equal(({} as { region?: string }).region, undefined)
   })
 
+  for (const [open, close] of [
+    ['[', ']'],
+    ['{ a = ', '}'],
+  ] as const) {
+    it(`refuses 20,000 levels of ${open}${close}`, () => {
+      const text = `identity = ${open.repeat(20_000)}1${close.repeat(20_000)}`
+      assert.throws(() => parse(text), {
+        code: 'CONFIG_INVALID',
+        message: `${FILE}:1:1: its arrays or tables are nested too deeply`,
+      })
+    })
+  }
+
   const refused: [text: string, place: string, message: RegExp][] = [
     ['[identity.a]\nregion = x', '2:10', /Unexpected character/],
     ['[identity.a]\nregion = "x', '2:12', /Unterminated/],
