@@ -32,7 +32,7 @@ export async function readCertificates(path: string): Promise<Certificate[]> {
   } catch (cause) {
     throw new HoldfastError(
       'CERTIFICATE_INVALID',
-      `${path} holds something that is not an X.509 certificate in PEM or DER`,
+      `${path} holds something that is not an X.509 certificate in PEM or DER: ${(cause as Error).message}`,
       { cause },
     )
   }

@@ -202,7 +202,12 @@ describe('holdfast credential-process', () => {
         'CERTIFICATE_INVALID',
         /random holds/,
       ],
-      ['that is cut off', () => cut(), 'CERTIFICATE_INVALID', /cut\.pem holds something/],
+      [
+        'that is cut off',
+        () => cut(),
+        'CERTIFICATE_INVALID',
+        /cut\.pem holds something.*: is the file cut off\?/,
+      ],
       ['whose text is damaged', () => damaged(), 'CERTIFICATE_INVALID', /damaged\.pem holds something/],
       ['that holds the key', async () => good.key, 'CERTIFICATE_NOT_FOUND', /k\.pem holds no certificate/],
       [
