@@ -6,12 +6,12 @@
 
 import { BUILD_DATE, VERSION } from './build.js'
 import { HoldfastError } from './core/errors.js'
-import { formatPrintable } from './core/printable.js'
+import { formatPrintable, PIN_VALUE } from './core/printable.js'
 import { startTokenChild, type TokenChild } from './io/token-process.js'
 
 const args = process.argv.slice(2)
 // A PIN inside a URI must not stay readable in /proc; setting the title overwrites the arguments.
-if (args.some((argument) => argument.includes('pin-value'))) process.title = 'holdfast'
+if (new RegExp(PIN_VALUE, 'i').test(args.join('\n'))) process.title = 'holdfast'
 
 // The child's start is the longest part of a credential, so it comes before even the command line is parsed.
 let tokenChild: TokenChild | undefined

@@ -8,6 +8,7 @@ import type { Context } from './commands/context.js'
 import * as credentialProcess from './commands/credential-process.js'
 import { findContinuedCommand, formatCommand } from './core/aws-config.js'
 import { HoldfastError } from './core/errors.js'
+import { PIN_VALUE } from './core/printable.js'
 
 /** What a command module exports: its flags, and what it does. */
 interface Command {
@@ -67,8 +68,14 @@ export async function runCli(args: readonly string[], outside: Context): Promise
 
 /** Whoever quotes a URI of the command line in a message, yargs for one, does not say its PIN. */
 function withoutPins(args: readonly string[], say: (line: string) => void): (line: string) => void {
-  const pins = args.flatMap((arg) => arg.match(/pin-value=[^&]*/gi) ?? [])
-  return (line) => say(pins.reduce((text, pin) => text.replaceAll(pin, 'pin-value=…'), line))
+  const pins = args.flatMap((arg) => arg.match(new RegExp(`${PIN_VALUE}[^&]*`, 'gi')) ?? [])
+  if (pins.length === 0) return say
+  // A message that quotes it in another form, escaped or folded, ends there.
+  const quoted = new RegExp(`${PIN_VALUE}(?!…).*?( \\([A-Z_]+\\))?$`, 'is')
+  return (line) =>
+    say(
+      pins.reduce((text, pin) => text.replaceAll(pin, 'pin-value=…'), line).replace(quoted, 'pin-value=…$1'),
+    )
 }
 
 /** A command over several lines in an AWS config file arrives in pieces, which no parser could make sense of. */
@@ -90,7 +97,8 @@ async function refuseContinuedCommand(args: readonly string[], context: Context)
 }
 
 function toUsage(finding: string): HoldfastError {
-  return new HoldfastError('USAGE', finding.replaceAll(/\s*\n\s*/g, ' '))
+  const lines = finding.split('\n').map((line) => line.trim())
+  return new HoldfastError('USAGE', lines.filter((line) => line !== '').join(' '))
 }
 
 /**
@@ -127,6 +135,8 @@ function createBareParser(args: readonly string[], context: Context, scriptName:
   return (
     yargs([])
       .scriptName(scriptName)
+      // Otherwise LC_ALL chooses the texts, and may name a file that they are read from.
+      .locale('en')
       .version(context.version)
       .alias({ h: 'help' })
       .strict()

@@ -1,6 +1,9 @@
 /** What the command line makes of its arguments before a command runs, and how it says an error. */
 
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Context } from '../src/commands/context.js'
 
 /** Runs a command line on a machine where nothing is installed; gives its exit status and what it said. */
@@ -49,16 +52,43 @@ describe('runCli', () => {
     })
   }
 
+  it('takes no texts from a file that LC_ALL names', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'holdfast-locale-'))
+    const { LC_ALL } = process.env
+    try {
+      await writeFile(join(folder, 'evil.json'), '{"Unknown argument: %s":{"one":"EVIL","other":"EVIL"}}')
+      process.env.LC_ALL = join(folder, 'evil')
+      const { said } = await run('credential-process', 'edge', '--unknown')
+      assert.match(said[0]!, /^Unknown argument/)
+    } finally {
+      if (LC_ALL === undefined) delete process.env.LC_ALL
+      else process.env.LC_ALL = LC_ALL
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  it('is not slow with long white space', async () => {
+    const startedAt = performance.now()
+    const { status } = await run('credential-process', 'edge', ' '.repeat(120_000))
+    assert.equal(status, 2)
+    assert.ok(performance.now() - startedAt < 3000)
+  })
+
   it('says the PIN of no URI', async () => {
     for (const args of [
       ['credential-process', 'pkcs11:token=a?pin-value=Zq7'],
       ['credential-process', 'edge', 'pkcs11:token=a?pin-value=Zq7&module-name=m'],
       ['pkcs11:token=a?pin-value=Zq 7'],
+      ['credential-process', 'pkcs11:token=a?pin-value\t=Zq7'],
+      ['credential-process', 'pkcs11:token=a?pin- value=Zq7'],
+      ['configure', 'pkcs11:token=a?pin-value=X\n Zq7'],
+      ['configure', 'pkcs11:token=a?pin-value=X"Zq7'],
+      ['configure', 'pkcs11:token=a?pin-value =X\tZq7'],
       ['credential-process', '\n--pkcs11-uri', 'pkcs11:token=a?pin-value=Zq7', '\n--certificate', '/c'],
     ]) {
       const { status, said } = await run(...args)
       assert.equal(status, 2, said.join())
-      assert.match(said.join(), /pin-/)
+      assert.match(said.join(), /pin-.* \([A-Z_]+\)$/s)
       assert.doesNotMatch(said.join(), /Zq/)
     }
   })

@@ -7,6 +7,7 @@
 
 import { HoldfastError } from './errors.js'
 import { findValue, type SectionTest } from './ini.js'
+import { PIN_VALUE } from './printable.js'
 
 /** Names that every SDK can look up without quotes. */
 const PROFILE_NAME = /^[\w@+.%:/-]+$/
@@ -102,7 +103,9 @@ export function findContinuedCommand(args: readonly string[]): ContinuedCommand 
   const words = args
     // In quotes a shell joins the two lines; outside, Python has taken the backslash away.
     .map((arg) =>
-      arg.replaceAll('\\\n', '').replaceAll(/pin-value=(?:(?!\n-)[^&])*/gi, 'pin-source=file:PATH'),
+      arg
+        .replaceAll('\\\n', '')
+        .replaceAll(new RegExp(`${PIN_VALUE}(?:(?!\\n-)[^&])*`, 'gi'), 'pin-source=file:PATH'),
     )
     .flatMap((arg) => arg.split('\n'))
     .map((word) => word.replace(/\\$/, ''))

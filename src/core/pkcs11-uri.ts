@@ -2,7 +2,7 @@
  * PKCS#11 URIs (RFC 7512): parser and formatter.
  *
  * Stricter than p11-kit where leniency hides mistakes (repeats, empty components, raw characters, text that
- * is not UTF-8), equal to it otherwise: white space is stripped, attribute names are lowercase, the older
+ * is not UTF-8), equal to it otherwise: white space is stripped (but inside a name refused), attribute names are lowercase, the older
  * spellings `objecttype`, `object-type`, `secretkey` and `pinfile` are read, and an attribute that is
  * not understood makes the URI match nothing. Matching is in pkcs11-match; no PIN file is read here.
  */
@@ -162,7 +162,9 @@ function components(text: string, start: number, end: number, separator: string)
 function readName(text: string, part: 'path' | 'query', start: number, end: number) {
   const equals = text.indexOf('=', start)
   if (equals === -1 || equals >= end) throw fault(start, 'an attribute needs a "=" and a value')
-  const name = [...text.slice(start, equals)].filter((character) => !WHITE_SPACE.test(character)).join('')
+  const words = text.slice(start, equals).split(/[ \t\n\v\f\r]+/)
+  // p11-kit strips white space here, too; but whoever looks for pin-value, as system logs do, looks for it in one piece.
+  const name = words.filter((word) => word !== '').join(' ')
   if (!/^[A-Za-z0-9_-]+$/.test(name)) {
     throw fault(start, 'the name of an attribute has only letters, digits, "-" and "_"')
   }
@@ -188,7 +190,7 @@ function decodeValue(
   attribute: Attribute | undefined,
 ): DecodedValue {
   const isPin = attribute?.field === 'pinValue'
-  const swallowed = isPin ? -1 : text.slice(start, end).search(/[&?]\s*pin[\w-]*\s*=/i)
+  const swallowed = isPin ? -1 : text.slice(start, end).search(/[&?]\s*pin[\w\s-]*=/i)
   if (swallowed !== -1) {
     throw fault(start + swallowed, 'a PIN attribute begins here, inside another value')
   }

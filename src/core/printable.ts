@@ -13,6 +13,13 @@ export function formatPrintable(text: string): string {
 }
 
 /**
+ * What stands before the PIN in a URI that holds one (RFC 7512's `pin-value`), up to the equals sign: the source of a
+ * regular expression for the flags `gi`. White space may stand anywhere, also as JSON escapes it: a message may quote what
+ * no parser takes.
+ */
+export const PIN_VALUE = [...'pin-value='].join(String.raw`(?:\s|\\u\w{4}|\\.)*`)
+
+/**
  * Text from outside as part of one line: white space is folded, the rest is cut after `maxLength` characters, and the
  * result is printable.
  */

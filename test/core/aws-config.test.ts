@@ -202,6 +202,8 @@ describe('findContinuedCommand', () => {
     ['pkcs11:?pin-value=Zq 7&module-name=m', 'pkcs11:?pin-source=file:PATH&module-name=m'],
     ['pkcs11:?pin-value=Z\\\nq7', 'pkcs11:?pin-source=file:PATH'],
     ['pkcs11:?pin-value=Z\nq7', 'pkcs11:?pin-source=file:PATH'],
+    ['pkcs11:?Pin-Value =Zq7', 'pkcs11:?pin-source=file:PATH'],
+    ['pkcs11:?pin- value\t=Zq7&module-name=m', 'pkcs11:?pin-source=file:PATH&module-name=m'],
   ] as const) {
     it(`replaces the PIN of ${JSON.stringify(uri)}`, () => {
       const args = ['credential-process', '\n--pkcs11-uri', `${uri}\n--role-arn`, 'x']

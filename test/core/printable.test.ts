@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { formatForeignText, formatPrintable } from '../../src/core/printable.js'
+import { formatForeignText, formatPrintable, PIN_VALUE } from '../../src/core/printable.js'
 
 describe('formatPrintable', () => {
   it('leaves text alone', () =>
@@ -17,6 +17,26 @@ describe('formatPrintable', () => {
         assert.doesNotMatch(formatPrintable(text), /[\p{C}\p{Zl}\p{Zp}]/u)
       }),
     )
+  })
+})
+
+describe('PIN_VALUE', () => {
+  const matches = (text: string) => new RegExp(PIN_VALUE, 'i').test(text)
+  it('finds the attribute in any case, with white space anywhere', () => {
+    for (const text of [
+      '?pin-value=1',
+      '?pin- value=1',
+      '?PIN-Value\t=1',
+      '&\np i\nn-va lue =1',
+      'pin-value\\t\\u000b=1',
+    ]) {
+      assert.ok(matches(text), JSON.stringify(text))
+    }
+  })
+  it('finds nothing else', () => {
+    for (const text of ['pin-value', 'pin-source=1', 'pin-x-value=1', 'pinvalue=1']) {
+      assert.ok(!matches(text), text)
+    }
   })
 })
 
