@@ -4,7 +4,7 @@
  */
 import { createHash, scryptSync } from 'node:crypto'
 import { HoldfastError, isErrorCode } from './errors.js'
-import type { PinIdentity, TokenIdentity } from './pin.js'
+import type { PinFileIdentity, PinIdentity, TokenIdentity } from './pin.js'
 import { formatPrintable } from './printable.js'
 
 /**
@@ -39,24 +39,36 @@ export interface PinRecord {
 export type StoredPinIdentity = Exclude<PinIdentity, { kind: 'typed' }>
 
 /**
- * File names of the records of one PIN on one token. The record of a file is the same in each state. A secret
- * that is being tried or was refused is told from others by its fingerprint; a good one has none.
+ * File names of the records of one PIN on one token. A PIN that is being tried or was refused is told from others by its
+ * fingerprint, also one in a file, lest a file that is written anew with the same wrong PIN cost one more try. A good
+ * one has no fingerprint: the record says that the PIN in this very file is good, or the last one of any other source.
  */
 export interface PinRecordNames {
   /** Begins the names of all records of this source on this token. */
   readonly prefix: string
   readonly good: string
-  /** Of `trying` and `refused`. Computing it costs about 50 ms for a secret; the second call is free. */
+  /** Of `trying` and `refused`. Computing it costs about 50 ms; the second call is free. */
   tried(): string
 }
 
 /** What may be done with a PIN, going by its record. `busy`: another process is logging in with it right now. */
 export type PinVerdict = 'unproven' | 'proven' | 'busy' | 'refused'
 
-/** All record files end so. */
-export const RECORD_SUFFIX = '.json'
+const RECORD_SUFFIX = '.json'
 
-/** For how long a refused secret is remembered beside another one of the same source that is good. */
+const RECORD_NAME = /^[0-9a-f]{16}-[0-9a-f]{16}-([0-9a-f]{3}|[0-9a-f]{16}|good)\.json$/
+
+/** True for a name that {@link pinRecordNames} may give. No other file is ever taken for a record. */
+export function isRecordName(name: string): boolean {
+  return RECORD_NAME.test(name)
+}
+
+/** True for {@link PinRecordNames.tried} of some PIN. */
+export function isTriedName(name: string): boolean {
+  return RECORD_NAME.exec(name)?.[1]?.length === 3
+}
+
+/** For how long a refused PIN is remembered beside another one of the same source that is good. */
 const REFUSED_KEPT_MS = 24 * 60 * 60 * 1000
 
 /** About 50 ms and 8 MiB. */
@@ -69,22 +81,21 @@ export const RETRY_COMMAND = 'holdfast token retry-pin'
 export function pinRecordNames(token: TokenIdentity, pin: StoredPinIdentity): PinRecordNames {
   const { manufacturer, model, serial, label, store } = token
   const tokenHash = hashFields([manufacturer, model, serial, label, store ?? ''])
-  if (pin.kind === 'file') {
-    const { realpath, device, inode, size, mtimeNs, ctimeNs } = pin.file
-    const prefix = `${tokenHash}-${hashFields([pin.kind, realpath])}-`
-    const name = `${prefix}${hashFields([device, inode, size, mtimeNs, ctimeNs])}${RECORD_SUFFIX}`
-    return { prefix, good: name, tried: () => name }
-  }
-  const prefix = `${tokenHash}-${hashFields([pin.kind, pin.name])}-`
+  const isFile = pin.kind === 'file'
+  const prefix = `${tokenHash}-${hashFields([pin.kind, isFile ? pin.file.realpath : pin.name])}-`
   let tried: string | undefined
   return {
     prefix,
-    good: `${prefix}good${RECORD_SUFFIX}`,
+    good: `${prefix}${isFile ? hashFile(pin.file) : 'good'}${RECORD_SUFFIX}`,
     tried: () => {
       tried ??= `${prefix}${fingerprintPin(pin.pin, prefix)}${RECORD_SUFFIX}`
       return tried
     },
   }
+}
+
+function hashFile({ device, inode, size, mtimeNs, ctimeNs }: PinFileIdentity): string {
+  return hashFields([device, inode, size, mtimeNs, ctimeNs])
 }
 
 function hashFields(fields: readonly string[]): string {
@@ -100,7 +111,7 @@ function fingerprintPin(pin: Uint8Array, salt: string): string {
   return scryptSync(pin, salt, 2, { N: SCRYPT_COST }).toString('hex').slice(0, 3)
 }
 
-/** What `record`, the one under {@link PinRecordNames.tried}, means. */
+/** What `record` of a PIN means. */
 export function judgePinRecord(record: PinRecord | undefined, writerLives: boolean): PinVerdict {
   if (record === undefined) return 'unproven'
   if (record.state === 'good') return 'proven'

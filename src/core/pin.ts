@@ -51,12 +51,17 @@ export interface PinFileIdentity {
 }
 
 /**
- * What makes a PIN the same one as at the last try. A file has not been mended while it is the same file. Of any
- * other stored PIN only the PIN itself can tell, and `name` (see {@link formatPinSource}) says which one is meant.
- * A person who types knows what was typed.
+ * What makes a PIN the same one as at the last try. A file that was not touched since then holds the same PIN. Of a file
+ * that is another one, and of any other stored PIN, only the PIN itself can tell; `name` (see {@link formatPinSource})
+ * says which source is meant. A person who types knows what was typed.
  */
 export type PinIdentity =
-  | { readonly kind: 'file'; readonly name: string; readonly file: PinFileIdentity }
+  | {
+      readonly kind: 'file'
+      readonly name: string
+      readonly pin: Uint8Array
+      readonly file: PinFileIdentity
+    }
   | { readonly kind: 'secret'; readonly name: string; readonly pin: Uint8Array }
   | { readonly kind: 'typed' }
 

@@ -100,10 +100,10 @@ async function readOpenFile(
   bytes.fill(0)
   return {
     pin,
-    // An orchestrator makes the file anew at each start, so only the PIN itself tells whether it is another one.
+    // An orchestrator makes the file anew at each start, so only the PIN itself tells whether it is still good.
     identity: isSecretMount
       ? { kind: 'secret', name, pin }
-      : { kind: 'file', name, file: identify(after, real) },
+      : { kind: 'file', name, pin, file: identify(after, real) },
     warnings: faults.map((fault) => `PIN file ${formatPrintable(path)} is used, but ${fault}`),
   }
 }

@@ -8,6 +8,8 @@ import {
   formatPinRecord,
   isOutdated,
   isPinRefusal,
+  isRecordName,
+  isTriedName,
   judgePinRecord,
   type PinRecord,
   pinRecordNames,
@@ -33,6 +35,7 @@ const pinFile: PinFileIdentity = {
 const file = (change: Partial<PinFileIdentity> = {}): StoredPinIdentity => ({
   kind: 'file',
   name: 'file /etc/holdfast/pin',
+  pin: Buffer.from('471108'),
   file: { ...pinFile, ...change },
 })
 const secret = (pin: string, name = 'HOLDFAST_PIN'): StoredPinIdentity => ({
@@ -54,10 +57,18 @@ const record = (change: Partial<PinRecord> = {}): PinRecord => ({
 describe('pinRecordNames', () => {
   const tried = (pin: StoredPinIdentity, of = token) => pinRecordNames(of, pin).tried()
 
-  it('gives a file of which anything has changed another name', () => {
-    const names = Object.keys(pinFile).map((key) => tried(file({ [key]: 'x' })))
-    assert.equal(new Set([...names, tried(file())]).size, 7)
-    assert.equal(tried(file()), pinRecordNames(token, file()).good)
+  it('gives a good file of which anything has changed another name', () => {
+    const good = (pin: StoredPinIdentity) => pinRecordNames(token, pin).good
+    const names = Object.keys(pinFile).map((key) => good(file({ [key]: 'x' })))
+    assert.equal(new Set([...names, good(file())]).size, 7)
+    assert.equal(good(file()), good({ ...file(), pin: Buffer.from('471109') }))
+  })
+  it('tells a tried file from another one by its path and the PIN in it, not by when it was written', () => {
+    const { realpath, ...rest } = pinFile
+    const names = Object.keys(rest).map((key) => tried(file({ [key]: 'x' })))
+    assert.deepEqual(new Set(names), new Set([tried(file())]))
+    assert.notEqual(tried(file({ realpath: '/elsewhere' })), tried(file()))
+    assert.notEqual(tried({ ...file(), pin: Buffer.from('471109') }), tried(file()))
   })
   it('gives another token, and another store of a token without a serial, another name', () => {
     const tokens = Object.keys(token).map((key): TokenIdentity => ({ ...token, [key]: 'x' }))
@@ -95,6 +106,19 @@ describe('pinRecordNames', () => {
     }
     assert.notEqual(pinRecordNames(token, file()).prefix, pinRecordNames(token, secret('1')).prefix)
     assert.equal(pinRecordNames(token, file()).prefix, pinRecordNames(token, file({ inode: 'x' })).prefix)
+  })
+})
+
+describe('isRecordName', () => {
+  it('knows all names of records and no other', () => {
+    for (const pin of [file(), secret('471108')]) {
+      const { prefix, good, tried } = pinRecordNames(token, pin)
+      assert(isRecordName(good) && isRecordName(tried()))
+      assert(isTriedName(tried()) && !isTriedName(good))
+      for (const name of [`${good}.new`, `x${good}`, `${prefix}.json`, `${prefix}xyz.json`, 'a.json']) {
+        assert.equal(isRecordName(name), false, name)
+      }
+    }
   })
 })
 

@@ -17,6 +17,7 @@ import {
   findPinRecord,
   isOutdated,
   isPinRefusal,
+  isTriedName,
   judgePinRecord,
   type PinRecord,
   type PinRecordNames,
@@ -36,7 +37,7 @@ import {
   replaceRecord,
   unavailable,
 } from './record-files.js'
-import { describeFault, openStateFolder, RECORDS_FOLDER, type StateFolder } from './state-folder.js'
+import { codeOf, describeFault, openStateFolder, RECORDS_FOLDER, type StateFolder } from './state-folder.js'
 import { isAlive, readWriter } from './writer.js'
 
 /** What the guard needs to know. */
@@ -86,7 +87,10 @@ export async function rememberRefusal(options: PinGuardOptions, error: unknown):
   try {
     if (guard.folder.path === undefined) throw new Error('there is no state folder')
     await replaceRecord(pathOf(guard, names.tried()), createRecord(guard, 'refused', error))
-    if (names.good !== names.tried()) await unlink(pathOf(guard, names.good))
+    await unlink(pathOf(guard, names.good)).catch((cause) => {
+      // A parallel run was refused as well.
+      if (codeOf(cause) !== 'ENOENT') throw cause
+    })
     return error
   } catch (cause) {
     const { code, message } = error as HoldfastError
@@ -146,10 +150,9 @@ async function judge(guard: Guard): Promise<PinVerdict> {
   const { folder, names } = guard
   if (folder.path === undefined) return 'unproven'
   const present = await listRecords(folder.path, names.prefix)
-  const onlyGood = present.every((name) => name === names.good)
-  const record = onlyGood
-    ? await read(guard, names.good)
-    : ((await read(guard, names.tried())) ?? (await read(guard, names.good)))
+  const tried = present.some(isTriedName) ? await read(guard, names.tried()) : undefined
+  // Read last, right before the login: a parallel run that the token refuses takes it away.
+  const record = tried ?? (await read(guard, names.good))
   const writerLives = record?.state === 'trying' && (await isAlive(record.writer, guard.writer))
   const verdict = judgePinRecord(record, writerLives)
   if (verdict === 'refused') throw refusedBefore(record!)

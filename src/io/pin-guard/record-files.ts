@@ -7,7 +7,7 @@ import { constants } from 'node:fs'
 import { link, open, readdir, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { HoldfastError } from '../../core/errors.js'
-import { findPinRecord, formatPinRecord, type PinRecord, RECORD_SUFFIX } from '../../core/pin-record.js'
+import { findPinRecord, formatPinRecord, isRecordName, type PinRecord } from '../../core/pin-record.js'
 import { formatPrintable } from '../../core/printable.js'
 import { codeOf, describeFault, isTrusted, syncFolder } from './state-folder.js'
 
@@ -20,7 +20,7 @@ const MAX_RECORD_BYTES = 4096
 export async function listRecords(folder: string, prefix = ''): Promise<string[]> {
   try {
     const names = await readdir(folder)
-    return names.filter((name) => name.startsWith(prefix) && name.endsWith(RECORD_SUFFIX))
+    return names.filter((name) => name.startsWith(prefix) && isRecordName(name))
   } catch (error) {
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return []
     throw unavailable(folder, error)
