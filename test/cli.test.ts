@@ -88,7 +88,7 @@ describe('runCli', () => {
     ]) {
       const { status, said } = await run(...args)
       assert.equal(status, 2, said.join())
-      assert.match(said.join(), /pin-.* \([A-Z_]+\)$/s)
+      assert.match(said.join(), /(pin-|--pkcs11-uri).* \([A-Z_]+\)$/s)
       assert.doesNotMatch(said.join(), /Zq/)
     }
   })

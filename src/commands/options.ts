@@ -6,7 +6,7 @@
 import type { Argv } from 'yargs'
 import type { CredentialProvider } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
-import { type Identity, mergeIdentity } from '../core/identity.js'
+import { type Identity, isPkcs11Uri, mergeIdentity } from '../core/identity.js'
 import { createIdentityProvider } from '../identity-provider.js'
 import type { Context } from './context.js'
 
@@ -109,6 +109,8 @@ export async function readIdentity(argv: IdentityArguments, context: Context): P
     if (argv.config === undefined) return flags
     throw new HoldfastError('USAGE', '--config is of use only with the name of an identity: give that, too')
   }
+  // Not repeated: it may have a PIN.
+  if (isPkcs11Uri(argv.name)) throw new HoldfastError('USAGE', 'a PKCS#11 URI is given with --pkcs11-uri')
   const { loadIdentity } = await import('../io/config-file.js')
   const config = await loadIdentity(argv.name, {
     env: context.env,
