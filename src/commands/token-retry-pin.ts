@@ -3,6 +3,7 @@
  */
 
 import type { Argv } from 'yargs'
+import { HoldfastError } from '../core/errors.js'
 import { stateDirectories } from '../core/pin-record.js'
 import { formatPrintable } from '../core/printable.js'
 import { forgetPinRecords } from '../io/pin-guard/pin-guard.js'
@@ -24,11 +25,12 @@ export function builder(argv: Argv): Argv {
     .example('holdfast token retry-pin edge', 'after the PIN of the token "edge" has been corrected')
 }
 
-/** Prints what was forgotten. @throws HoldfastError PIN_GUARD_UNAVAILABLE if a record cannot be removed */
+/** Prints what was forgotten. @throws HoldfastError PIN_GUARD_UNAVAILABLE if a record cannot be removed or a folder not be trusted */
 export async function run({ label, stateDir }: RetryPinArguments, context: Context): Promise<void> {
   const directories = stateDirectories(context.env, context.uid, stateDir)
-  const forgotten = await forgetPinRecords(
+  const { forgotten, leftAlone } = await forgetPinRecords(
     directories,
+    context.uid,
     (token) => label === undefined || token.label === label,
   )
   for (const { path, record } of forgotten) {
@@ -37,6 +39,12 @@ export async function run({ label, stateDir }: RetryPinArguments, context: Conte
         ? `a damaged record, ${path}`
         : `the PIN from ${record.source} for token "${record.token.label}" (${record.state})`
     await context.stdout(`forgot ${formatPrintable(what)}\n`)
+  }
+  if (leftAlone.length > 0) {
+    throw new HoldfastError(
+      'PIN_GUARD_UNAVAILABLE',
+      `not all is forgotten, because some folder is left alone: ${leftAlone.join('; ')}. Mend that, or name your own folder with --state-dir`,
+    )
   }
   if (forgotten.length === 0) await context.stdout(`nothing is remembered in ${directories.join(', ')}\n`)
 }

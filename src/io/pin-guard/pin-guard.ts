@@ -7,14 +7,13 @@
  * on disk, before C_Login; putting it there is also the lock that lets one of several processes try. A PIN
  * that is known to be good is used without writing anything.
  */
-import { readFile, unlink } from 'node:fs/promises'
+import { unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { HoldfastError } from '../../core/errors.js'
 import type { PinIdentity, TokenIdentity } from '../../core/pin.js'
 import {
   damagedRecord,
-  findPinRecord,
   isOutdated,
   isPinRefusal,
   isTriedName,
@@ -37,7 +36,15 @@ import {
   replaceRecord,
   unavailable,
 } from './record-files.js'
-import { codeOf, describeFault, openStateFolder, RECORDS_FOLDER, type StateFolder } from './state-folder.js'
+import {
+  codeOf,
+  describeFault,
+  findRecordsFolder,
+  isMissing,
+  openStateFolder,
+  type StateFolder,
+  verifyFolder,
+} from './state-folder.js'
 import { isAlive, readWriter } from './writer.js'
 
 /** What the guard needs to know. */
@@ -99,25 +106,54 @@ export async function rememberRefusal(options: PinGuardOptions, error: unknown):
   }
 }
 
-/** Forgets what {@link withPinGuard} remembers of the tokens that `matches` wants, or of all; damaged records always go. */
+/**
+ * Forgets what {@link withPinGuard} remembers of the tokens that `matches` wants, or of all; damaged records always go.
+ * A folder that somebody else could meddle with is left alone.
+ * @param uid effective user id of this process
+ * @throws HoldfastError PIN_GUARD_UNAVAILABLE if a record cannot be removed
+ */
 export async function forgetPinRecords(
   directories: readonly string[],
+  uid: number,
   matches: (token: TokenIdentity) => boolean = () => true,
-): Promise<ForgottenPinRecord[]> {
+): Promise<ForgottenPinRecords> {
   const forgotten: ForgottenPinRecord[] = []
+  const leftAlone: string[] = []
   for (const directory of directories) {
-    const folder = join(directory, RECORDS_FOLDER)
-    for (const name of await listRecords(folder)) {
-      const path = join(folder, name)
-      const record = findPinRecord(await readFile(path, 'utf8').catch(() => ''))
-      if (record !== undefined && !matches(record.token)) continue
-      await removeRecord(path).catch((cause) => {
-        throw unavailable(path, cause)
-      })
-      forgotten.push({ path, record })
+    try {
+      forgotten.push(...(await forgetIn(await findRecordsFolder(directory, uid), uid, matches)))
+    } catch (error) {
+      if (error instanceof HoldfastError) throw error
+      if (!isMissing(error)) leftAlone.push(`${formatPrintable(directory)}: ${describeFault(error)}`)
     }
   }
+  return { forgotten, leftAlone }
+}
+
+async function forgetIn(
+  folder: string,
+  uid: number,
+  matches: (token: TokenIdentity) => boolean,
+): Promise<ForgottenPinRecord[]> {
+  const forgotten: ForgottenPinRecord[] = []
+  for (const name of await listRecords(folder)) {
+    const path = join(folder, name)
+    const found = await readRecord(path, uid)
+    const record = found === 'damaged' ? undefined : found
+    if (found === undefined || (record !== undefined && !matches(record.token))) continue
+    await removeRecord(path).catch((cause) => {
+      throw unavailable(path, cause)
+    })
+    forgotten.push({ path, record })
+  }
   return forgotten
+}
+
+/** What {@link forgetPinRecords} did. */
+export interface ForgottenPinRecords {
+  readonly forgotten: readonly ForgottenPinRecord[]
+  /** Folders that are there and were not looked into, and why. */
+  readonly leftAlone: readonly string[]
 }
 
 /** A record that is no more. `record` is undefined if it was damaged. */
@@ -148,15 +184,45 @@ function pathOf({ folder }: Guard, name: string): string {
 
 async function judge(guard: Guard): Promise<PinVerdict> {
   const { folder, names } = guard
-  if (folder.path === undefined) return 'unproven'
-  const present = await listRecords(folder.path, names.prefix)
-  const tried = present.some(isTriedName) ? await read(guard, names.tried()) : undefined
+  const tried = [await findTried(guard), ...(await findTriedElsewhere(guard))]
   // Read last, right before the login: a parallel run that the token refuses takes it away.
-  const record = tried ?? (await read(guard, names.good))
-  const writerLives = record?.state === 'trying' && (await isAlive(record.writer, guard.writer))
-  const verdict = judgePinRecord(record, writerLives)
-  if (verdict === 'refused') throw refusedBefore(record!)
+  const good = folder.path === undefined ? undefined : await read(guard, names.good)
+  let verdict = judgePinRecord(good, false)
+  for (const record of tried) {
+    if (record === undefined) continue
+    const writerLives = record.state === 'trying' && (await isAlive(record.writer, guard.writer))
+    const worse = judgePinRecord(record, writerLives)
+    if (worse === 'refused') throw refusedBefore(record)
+    verdict = worse
+  }
   return verdict
+}
+
+async function findTried(guard: Guard): Promise<PinRecord | undefined> {
+  const { folder, names } = guard
+  if (folder.path === undefined) return undefined
+  const present = await listRecords(folder.path, names.prefix)
+  return present.some(isTriedName) ? read(guard, names.tried()) : undefined
+}
+
+/**
+ * What was written when another folder was the one to use: before its mode was changed, or in another environment. Such a
+ * folder may be open to others by now, who could take away a record or put it back; but they cannot make one that is
+ * ours, and it can only speak against the PIN. What is damaged there says nothing.
+ */
+async function findTriedElsewhere({ folder, names, uid }: Guard): Promise<PinRecord[]> {
+  const found: PinRecord[] = []
+  for (const path of folder.others) {
+    try {
+      await verifyFolder(path, uid)
+      const present = await listRecords(path, names.prefix)
+      const record = present.some(isTriedName) ? await readRecord(join(path, names.tried()), uid) : undefined
+      if (record !== undefined && record !== 'damaged' && record.state !== 'good') found.push(record)
+    } catch {
+      // It is not there, not ours, or cannot be read.
+    }
+  }
+  return found
 }
 
 async function read(guard: Guard, name: string): Promise<PinRecord | undefined> {

@@ -9,7 +9,7 @@ import { dirname } from 'node:path'
 import { HoldfastError } from '../../core/errors.js'
 import { findPinRecord, formatPinRecord, isRecordName, type PinRecord } from '../../core/pin-record.js'
 import { formatPrintable } from '../../core/printable.js'
-import { codeOf, describeFault, isTrusted, syncFolder } from './state-folder.js'
+import { codeOf, describeFault, isMissing, isTrusted, syncFolder } from './state-folder.js'
 
 const MAX_RECORD_BYTES = 4096
 
@@ -22,7 +22,7 @@ export async function listRecords(folder: string, prefix = ''): Promise<string[]
     const names = await readdir(folder)
     return names.filter((name) => name.startsWith(prefix) && isRecordName(name))
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return []
+    if (isMissing(error)) return []
     throw unavailable(folder, error)
   }
 }

@@ -3,12 +3,12 @@
  * if nobody else can put something into it.
  */
 import { constants } from 'node:fs'
-import { access, mkdir, open, stat } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { access, lstat, mkdir, open, realpath } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { formatPrintable } from '../../core/printable.js'
 
 /** The records' own folder within a state folder. */
-export const RECORDS_FOLDER = 'pin'
+const RECORDS_FOLDER = 'pin'
 
 /** Where the records are. Without a path there is no such place. */
 export interface StateFolder {
@@ -16,6 +16,8 @@ export interface StateFolder {
   readonly writable: boolean
   /** Why places that would have been better are not used. */
   readonly obstacles: readonly string[]
+  /** The other candidates' folders of records, unverified: they may have been used before. */
+  readonly others: readonly string[]
 }
 
 /**
@@ -27,21 +29,41 @@ export interface StateFolder {
 export async function openStateFolder(directories: readonly string[], uid: number): Promise<StateFolder> {
   const obstacles: string[] = []
   let readable: string | undefined
+  const candidates = directories.map((directory) => resolve(directory, RECORDS_FOLDER))
+  const others = (used?: string) => candidates.filter((path) => path !== used)
   for (const directory of directories) {
-    const path = resolve(directory, RECORDS_FOLDER)
     try {
-      await makeFolder(dirname(path))
-      await verifyFolder(dirname(path), uid, 0o022)
-      await makeFolder(path)
-      await verifyFolder(path, uid, 0o077)
+      const path = await findRecordsFolder(directory, uid, makeFolder)
       readable ??= path
       await access(path, constants.W_OK)
-      return { path, writable: true, obstacles }
+      return { path, writable: true, obstacles, others: others(path) }
     } catch (error) {
       obstacles.push(`${formatPrintable(directory)}: ${describeFault(error)}`)
     }
   }
-  return { path: readable, writable: false, obstacles }
+  return { path: readable, writable: false, obstacles, others: others(readable) }
+}
+
+/**
+ * Path of the folder of records in a state folder, verified. The state folder may be a link, of root or `uid`; the
+ * folder in it may not.
+ * @param prepare called with each of the two folders before it is looked at
+ * @throws Error of the file system, or one that says who could meddle
+ */
+export async function findRecordsFolder(
+  directory: string,
+  uid: number,
+  prepare: (path: string) => Promise<void> = async () => {},
+): Promise<string> {
+  const named = resolve(directory)
+  await prepare(named)
+  verifyOwner(named, (await lstat(named)).uid, uid)
+  const real = await realpath(named)
+  await verifyFolder(real, uid, 0o022)
+  const path = join(real, RECORDS_FOLDER)
+  await prepare(path)
+  await verifyFolder(path, uid, 0o077)
+  return path
 }
 
 /**
@@ -64,13 +86,22 @@ async function makeFolder(path: string): Promise<void> {
   await syncFolder(dirname(path))
 }
 
-async function verifyFolder(path: string, uid: number, forbidden: number): Promise<void> {
-  const { mode, uid: owner } = await stat(path)
-  if (!isTrusted(owner, uid)) throw new Error(`${formatPrintable(path)} belongs to uid ${owner}`)
-  if (mode & forbidden) {
+/**
+ * @param forbidden bits of the mode that it may not have
+ * @throws Error unless `path` is a folder, and no link to one, of root or `uid`
+ */
+export async function verifyFolder(path: string, uid: number, forbidden = 0): Promise<void> {
+  const stats = await lstat(path)
+  verifyOwner(path, stats.uid, uid)
+  if (!stats.isDirectory()) throw new Error(`${formatPrintable(path)} is not a folder`)
+  if (stats.mode & forbidden) {
     const mend = forbidden === 0o077 ? 'go=' : 'go-w'
     throw new Error(`${formatPrintable(path)} is open to others: chmod ${mend} ${formatPrintable(path)}`)
   }
+}
+
+function verifyOwner(path: string, owner: number, uid: number): void {
+  if (!isTrusted(owner, uid)) throw new Error(`${formatPrintable(path)} belongs to uid ${owner}`)
 }
 
 /** True if what `owner` wrote may be believed: root, or the user itself. */
@@ -89,6 +120,11 @@ export async function syncFolder(path: string): Promise<void> {
   } finally {
     await folder.close()
   }
+}
+
+/** True if the file system says that something is not there. */
+export function isMissing(error: unknown): boolean {
+  return codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR'
 }
 
 /** Code of an error of the file system, such as `ENOENT`. */

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmod,
   chown,
   cp,
+  lchown,
+  mkdir,
   mkdtemp,
   readdir,
   readFile,
@@ -18,6 +20,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { promisify } from 'node:util'
 import { build } from 'esbuild'
 import fc from 'fast-check'
 import { type ErrorCode, HoldfastError } from '../../../src/core/errors.js'
@@ -258,9 +261,9 @@ describe('withPinGuard', () => {
   })
 
   describe('and its records', () => {
-    const recordPath = async () => {
-      const [name] = await readdir(join(state, 'pin'))
-      return join(state, 'pin', name!)
+    const recordPath = async (wanted = /./) => {
+      const names = await readdir(join(state, 'pin'))
+      return join(state, 'pin', names.find((name) => wanted.test(name))!)
     }
     beforeEach(async () => {
       await writePin('1234')
@@ -305,6 +308,54 @@ describe('withPinGuard', () => {
         message: /belongs to uid \d+/,
       })
       assert.equal(edge.logins, 0)
+    })
+    it('uses a state folder through a link of its own user, but no link to the folder of records', async () => {
+      const linked = join(folder, 'linked')
+      await symlink(state, linked)
+      await assert.rejects(
+        guard(await readPin(), createToken('TOKEN_REMOVED').login, { directories: [linked] }),
+        { code: 'TOKEN_REMOVED' },
+      )
+      assert.deepEqual(await states(), ['good'])
+      await rename(join(state, 'pin'), join(folder, 'elsewhere'))
+      await symlink(join(folder, 'elsewhere'), join(state, 'pin'))
+      await refuses('PIN_GUARD_UNAVAILABLE', /state\/pin is not a folder/)
+    })
+    it('does not use a state folder through a stranger’s link', async () => {
+      const linked = join(folder, 'linked')
+      await symlink(state, linked)
+      if (uid === 0) await lchown(linked, 12345, 0)
+      const us = uid === 0 ? 0 : uid + 1
+      const edge = createToken()
+      await assert.rejects(guard(secret('1234'), edge.login, { directories: [linked], uid: us }), {
+        code: 'PIN_GUARD_UNAVAILABLE',
+        message: /linked belongs to uid \d+/,
+      })
+      assert.equal(edge.logins, 0)
+    })
+    it('remembers what was refused while another folder was the one to use', async () => {
+      const edge = createToken('PIN_INCORRECT')
+      const directories = [state, join(folder, 'second'), join(folder, 'third')]
+      const logIn = (pin = secret('wrong')) => guard(pin, edge.login, { directories })
+      await assert.rejects(logIn(), { code: 'PIN_INCORRECT' })
+      await chmod(state, 0o777)
+      await assert.rejects(logIn(), { code: 'PIN_REFUSED_BEFORE' })
+      await assert.rejects(logIn(secret('as wrong')), { code: 'PIN_INCORRECT' })
+      await chmod(state, 0o700)
+      await assert.rejects(logIn(secret('as wrong')), { code: 'PIN_REFUSED_BEFORE' })
+      assert.equal(edge.logins, 2)
+      await guard(secret('right'), createToken().login, { directories })
+    })
+    it('believes no record of another folder that others could have written', async () => {
+      const edge = createToken('PIN_INCORRECT')
+      const second = join(folder, 'second')
+      await assert.rejects(guard(secret('1234'), edge.login), { code: 'PIN_INCORRECT' })
+      await chmod(await recordPath(/-[0-9a-f]{3}\.json$/), 0o622)
+      await chmod(state, 0o777)
+      await assert.rejects(guard(secret('1234'), edge.login, { directories: [second, state] }), {
+        code: 'PIN_INCORRECT',
+      })
+      assert.equal(edge.logins, 2)
     })
     it('goes on to the next folder', async () => {
       await chmod(state, 0o777)
@@ -367,7 +418,7 @@ describe('withPinGuard', () => {
           const path = join(home, `${pin}`)
           if (event === 'tokenTakesThis') right = pin
           else if (event === 'retry') {
-            await forgetPinRecords([directory])
+            await forgetPinRecords([directory], uid)
             known.fill('unknown')
           } else if (event === 'rewritten') {
             await rewrite(path, `${1234 + versions[pin]!}`)
@@ -462,7 +513,7 @@ describe('withPinGuard', () => {
         assert.match(message!, /its end is not known/)
       }
       assert.equal(await countLogins(), 1)
-      await forgetPinRecords([state])
+      await forgetPinRecords([state], uid)
       assert.equal((await finish(start({}))).code, 'good')
     })
     it('counts a killed process that nobody has buried as dead', async () => {
@@ -562,14 +613,69 @@ describe('forgetPinRecords', () => {
       for (const serial of ['1', '2', '3']) await assert.rejects(logIn(serial), { code: 'PIN_INCORRECT' })
       await assert.rejects(logIn('1'), { code: 'PIN_REFUSED_BEFORE' })
       await writeFile(join(state, 'pin', `${'0'.repeat(16)}-${'0'.repeat(16)}-good.json`), '{')
-      const forgotten = await forgetPinRecords([state, join(state, 'none')], ({ serial }) => serial === '1')
+      const { forgotten } = await forgetPinRecords(
+        [state, join(state, 'none')],
+        uid,
+        ({ serial }) => serial === '1',
+      )
       assert.deepEqual(forgotten.map(({ record }) => record?.token.serial).sort(), ['1', undefined])
       await assert.rejects(logIn('1'), { code: 'PIN_INCORRECT' })
       await assert.rejects(logIn('2'), { code: 'PIN_REFUSED_BEFORE' })
-      assert.equal((await forgetPinRecords([state])).length, 3)
-      assert.deepEqual(await forgetPinRecords([state]), [])
+      assert.equal((await forgetPinRecords([state], uid)).forgotten.length, 3)
+      assert.deepEqual(await forgetPinRecords([state], uid), { forgotten: [], leftAlone: [] })
     } finally {
       await rm(state, { recursive: true })
     }
+  })
+
+  describe('in a folder that is not as it should be', () => {
+    const name = `${'0'.repeat(16)}-${'0'.repeat(16)}-good.json`
+    let folder: string
+    let victim: string
+    beforeEach(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'holdfast-forget-'))
+      victim = join(folder, 'victim')
+      await mkdir(victim, { mode: 0o700 })
+      await writeFile(join(victim, name), '{}', { mode: 0o600 })
+    })
+    afterEach(() => rm(folder, { recursive: true }))
+    const leaves = async (directory: string, why: RegExp) => {
+      const { forgotten, leftAlone } = await forgetPinRecords([directory], uid)
+      assert.deepEqual(forgotten, [])
+      assert.equal(leftAlone.length, 1)
+      assert.match(leftAlone[0]!, why)
+      assert.deepEqual(await readdir(victim), [name])
+    }
+
+    it('follows no link to a folder of records', async () => {
+      const state = join(folder, 'state')
+      await mkdir(state, { mode: 0o700 })
+      await symlink(victim, join(state, 'pin'))
+      await leaves(state, /pin is not a folder/)
+    })
+    it('looks into none that others can write, or that is a stranger’s', async () => {
+      const state = join(folder, 'state')
+      await mkdir(join(state, 'pin'), { recursive: true, mode: 0o700 })
+      await writeFile(join(state, 'pin', name), '{}', { mode: 0o600 })
+      await chmod(state, 0o777)
+      await leaves(state, /chmod go-w/)
+      await chmod(state, 0o700)
+      if (uid === 0) {
+        await chown(state, 12345, 0)
+        await leaves(state, /belongs to uid 12345/)
+        await chown(state, 0, 0)
+      }
+      assert.equal((await forgetPinRecords([state], uid)).forgotten.length, 1)
+    })
+    it('removes only what has the name of a record, and waits for no FIFO', async () => {
+      const state = join(folder, 'state')
+      const path = join(state, 'pin')
+      await mkdir(path, { recursive: true, mode: 0o700 })
+      await writeFile(join(path, 'settings.json'), '{}', { mode: 0o600 })
+      await promisify(execFile)('mkfifo', [join(path, name), join(path, 'x.json')])
+      const { forgotten } = await forgetPinRecords([state], uid)
+      assert.deepEqual(forgotten, [{ path: join(path, name), record: undefined }])
+      assert.deepEqual((await readdir(path)).sort(), ['settings.json', 'x.json'])
+    })
   })
 })
