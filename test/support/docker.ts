@@ -14,12 +14,15 @@ const ROOT = resolve(import.meta.dirname, '../..')
 
 let taken = false
 
-/** The container's token, emptied. One at a time: `dispose` empties it again and gives it back. */
-export async function createDockerToken(): Promise<TestToken> {
+/**
+ * The container's token, emptied. One at a time: `dispose` empties it again and gives it back. `environment`
+ * may name the socket and the PIN's file in P11_KIT_SERVER_ADDRESS and HOLDFAST_TEST_PIN_FILE.
+ */
+export async function createDockerToken(environment: NodeJS.ProcessEnv = process.env): Promise<TestToken> {
   if (taken) throw new Error('the token in Docker is taken: give this test a SoftHSM token of its own')
   const socket = join(ROOT, '.cache/docker/p11-kit/pkcs11')
   const { P11_KIT_SERVER_ADDRESS = `unix:path=${socket}`, HOLDFAST_TEST_PIN_FILE = 'test/docker/pin' } =
-    process.env
+    environment
   const path = P11_KIT_SERVER_ADDRESS.replace('unix:path=', '')
   if (!existsSync(path)) throw new Error(`${path} does not exist: docker-compose.yml says how to start it`)
 
