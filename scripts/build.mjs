@@ -76,9 +76,10 @@ async function build(outdir) {
         format: 'esm',
         splitting: true,
         chunkNames: `chunks/${entry}-[name]-[hash]`,
-        // CommonJS packages inside an ES module call require() for the modules of Node itself.
+        // CommonJS packages inside an ES module call require() for the modules of Node itself, which are the same from
+        // every folder; import.meta.url is not there once a user's bundler has made CommonJS of the library.
         banner: {
-          js: "import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);",
+          js: "import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire('/');",
         },
       }),
     ),

@@ -6,10 +6,11 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { createPrivateKey, sign } from 'node:crypto'
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { access, cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
+import { build as esbuild } from 'esbuild'
 import { quickStart } from '../src/emulator/quick-start.js'
 import { type Emulator, startEmulator } from '../src/emulator/server.js'
 import type { CredentialProvider, Credentials, RolesAnywhereOptions, Signer } from '../src/index.js'
@@ -18,6 +19,7 @@ import { type Authority, createAuthority, createFileKey } from './support/certif
 import { run } from './support/command.js'
 import { createEdge, type Edge } from './support/edge.js'
 import { type Peer, startBytesPeer, startHttpPeer } from './support/peers.js'
+import { runHoldfast } from './support/program.js'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const MINUTE = 60_000
@@ -338,6 +340,67 @@ describe('a program that uses the library', () => {
     const { status, stdout } = await runProgram({ ...tokenOptions(edge), roleSessionName: 'me' })
     assert.equal(stdout, 'REFUSED_SESSION_NAME\n')
     assert.equal(status, 0)
+  })
+})
+
+describe('a program that the library is bundled into', () => {
+  let edge: Edge
+  let directory: string
+  /** What a stranger's package of that name, in a folder above, would write. */
+  let marker: string
+  before(async () => {
+    edge = await createEdge()
+    directory = await mkdtemp(join(tmpdir(), 'holdfast-bundle-'))
+    marker = join(directory, 'marker')
+    const stranger = join(directory, 'node_modules/holdfast')
+    await mkdir(stranger, { recursive: true })
+    await writeFile(
+      join(stranger, 'package.json'),
+      '{"name":"holdfast","exports":{"./token-child":"./child.cjs","./package.json":"./package.json"}}',
+    )
+    await writeFile(join(stranger, 'child.cjs'), `require('fs').writeFileSync(${JSON.stringify(marker)}, '')`)
+  })
+  after(async () => {
+    await rm(directory, { recursive: true })
+    await edge.dispose()
+  })
+
+  /** Bundles a program that says what came of one use of the token, and runs it. */
+  async function bundle(name: string, format: 'esm' | 'cjs'): Promise<() => Promise<string>> {
+    const outfile = join(directory, name, format === 'esm' ? 'program.mjs' : 'program.cjs')
+    const { env, ...options } = tokenOptions(edge)
+    const contents = `
+      import { fromRolesAnywhere } from '${ROOT}/dist/index.js'
+      const provider = fromRolesAnywhere(${JSON.stringify(options)})
+      provider().then(({ accessKeyId }) => accessKeyId, ({ code, message }) => code + ': ' + message).then(console.log)`
+    const stdin = { contents, resolveDir: ROOT }
+    await esbuild({ stdin, outfile, format, bundle: true, platform: 'node', logLevel: 'silent' })
+    return () => run(process.execPath, [outfile], env)
+  }
+
+  it('says what is missing, and runs no stranger’s file', async () => {
+    for (const format of ['esm', 'cjs'] as const) {
+      const program = await bundle(format, format)
+      assert.match(await program(), /^ADDON_MISSING: .*copy token-child\.cjs/)
+    }
+    await assert.rejects(access(marker), { code: 'ENOENT' })
+  })
+
+  it('gets credentials with the child and the addon beside it', async () => {
+    const program = await bundle('whole', 'esm')
+    for (const file of ['token-child.cjs', `pkcs11-${process.platform}-${process.arch}.node`]) {
+      await cp(join(ROOT, 'dist', file), join(directory, 'whole', file))
+    }
+    assert.match(await program(), /^ASIA/)
+    await assert.rejects(access(marker), { code: 'ENOENT' })
+  })
+
+  it('does so from a copy of dist that is no package', async () => {
+    await cp(join(ROOT, 'dist'), join(directory, 'copy'), { recursive: true })
+    const args = ['credential-process', ...edge.args]
+    const { stdout } = await runHoldfast(args, { program: join(directory, 'copy/bin.js'), env: edge.env })
+    assert.match(stdout, /ASIA/)
+    await assert.rejects(access(marker), { code: 'ENOENT' })
   })
 })
 

@@ -112,7 +112,61 @@ function parseJson(payload: Buffer): unknown {
   }
 }
 
-function strayBytes(): HoldfastError {
+/** What a warning may say, in characters. */
+const MAX_WARNING_LENGTH = 500
+
+const TEXT = (value: unknown) => typeof value === 'string'
+
+/** What must be in each message of the child, by its one key. */
+const SHAPES: Readonly<Record<string, (value: unknown) => boolean>> = {
+  opened: (value) =>
+    hasFields(value, {
+      certificate: TEXT,
+      chain: (chain) => Array.isArray(chain) && chain.every(TEXT),
+      algorithm: (algorithm) => isSigningAlgorithm(algorithm),
+    }),
+  needPin: (value) =>
+    hasFields(value, {
+      flags: Number.isSafeInteger,
+      token: (token) =>
+        hasFields(token, {
+          manufacturer: TEXT,
+          model: TEXT,
+          serial: TEXT,
+          label: TEXT,
+          store: (store) => store === undefined || TEXT(store),
+        }),
+    }),
+  warning: TEXT,
+  signed: (value) => value === true,
+  failed: (value) => hasFields(value, { code: TEXT, message: TEXT }),
+}
+
+function hasFields(value: unknown, fields: Readonly<Record<string, (field: unknown) => boolean>>): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return Object.entries(fields).every(([name, isValid]) => isValid((value as Record<string, unknown>)[name]))
+}
+
+function isSigningAlgorithm(value: unknown): value is SigningAlgorithm {
+  return value === 'AWS4-X509-RSA-SHA256' || value === 'AWS4-X509-ECDSA-SHA256'
+}
+
+/**
+ * The message of the child in a frame: a module can write to every descriptor of its process. A warning is cut after
+ * 500 characters.
+ * @throws HoldfastError MODULE_FAILED if it is no message
+ */
+export function parseFromChild(frame: Frame): FromChild {
+  const message: unknown = 'json' in frame ? frame.json : undefined
+  if (typeof message !== 'object' || message === null) throw strayBytes()
+  const [[key, value] = ['', undefined], ...others] = Object.entries(message)
+  if (others.length > 0 || !Object.hasOwn(SHAPES, key) || !SHAPES[key]!(value)) throw strayBytes()
+  if (key === 'warning') return { warning: (value as string).slice(0, MAX_WARNING_LENGTH) }
+  return message as FromChild
+}
+
+/** What a message of the child that nobody waits for is, and one that is none. */
+export function strayBytes(): HoldfastError {
   return new HoldfastError(
     'MODULE_FAILED',
     'the token process sent something that is not a message: does the PKCS#11 module write to descriptors that are not its own?',

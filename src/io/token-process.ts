@@ -6,6 +6,8 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import type { Duplex, Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -20,6 +22,8 @@ import {
   PRELOAD,
   parseFailure,
   parseFrame,
+  parseFromChild,
+  strayBytes,
   type ToChild,
 } from '../core/token-protocol.js'
 
@@ -55,6 +59,10 @@ const OUTPUT_LIMIT = 64 * 1024
 const FINALIZE_LIMIT_MS = 5000
 const FINALIZE_WAIT_MS = 1500
 
+/** How many warnings of one child are passed on, and how many tokens it may ask a PIN for. */
+const MAX_WARNINGS = 10
+const MAX_TOKENS = 2
+
 /** How long the pipes of a child that has ended may stay open, in milliseconds. */
 const PIPES_LIMIT_MS = 500
 
@@ -72,13 +80,44 @@ export interface TokenChild {
  * the program does meanwhile; only with `preload` does it load the PKCS#11 binding before a source uses it.
  */
 export function startTokenChild({ execPath, env, preload = false }: TokenChildOptions): TokenChild {
-  const script = fileURLToPath(import.meta.resolve('holdfast/token-child'))
+  const script = findChildScript()
   const child = spawn(execPath, preload ? [script, PRELOAD] : [script], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: Object.fromEntries(Object.entries(env).filter(([name]) => !WITHHELD.test(name))),
   })
   const failure = new Promise<Error>((resolve) => child.on('error', resolve))
   return { process: child, failure, discard: () => void child.kill('SIGKILL') }
+}
+
+/**
+ * The child's file: that of the same build, at its fixed place beside this code. It is not looked up by the name of the
+ * package, since that may find a stranger's in a folder above.
+ */
+function findChildScript(): string {
+  let folder: string
+  try {
+    folder = dirname(fileURLToPath(import.meta.url))
+  } catch (cause) {
+    // A bundler has made something else than an ES module in a file of it.
+    throw describeMissing('beside the code that is running', cause)
+  }
+  if (basename(folder) === 'chunks') folder = dirname(folder)
+  if (folder.endsWith('/src/io')) folder = join(folder, '../../dist')
+  return join(folder, 'token-child.cjs')
+}
+
+/** Without its file, Node would end with a status that says nothing. */
+function verifyChildScript(): void {
+  const script = findChildScript()
+  if (!existsSync(script)) throw describeMissing(`at ${script}`)
+}
+
+function describeMissing(where: string, cause?: unknown): HoldfastError {
+  return new HoldfastError(
+    'ADDON_MISSING',
+    `the part of holdfast that loads PKCS#11 modules is not ${where}: where holdfast is bundled into another file, leave it out of the bundle (as an external package), or copy token-child.cjs and the pkcs11-*.node files of its dist folder beside that file`,
+    { cause },
+  )
 }
 
 /** A source whose signer is a key in a token; each use is one child. */
@@ -88,6 +127,7 @@ export function createTokenSource(options: TokenProcessOptions): SignerSource {
       const startedAt = performance.now()
       const trace = (what: string) =>
         options.debug?.(`${what} after ${Math.round(performance.now() - startedAt)} ms`)
+      verifyChildScript()
       const { process: started, failure } = options.takeChild?.() ?? startTokenChild(options)
       if (started.pid === undefined) throw describeStart(await failure)
       const child = talkTo(started, options)
@@ -97,8 +137,11 @@ export function createTokenSource(options: TokenProcessOptions): SignerSource {
         child.send({ open: options.request })
         const { opened } = await child.answer('opened', { signal })
         trace('the token child found the certificate')
+        // The child repeats a certificate that it was given; no module is to put another in its place.
+        const { certificate = opened.certificate } = options.request
+        if (certificate !== opened.certificate) throw strayBytes()
         return await use({
-          certificate: Buffer.from(opened.certificate, 'base64'),
+          certificate: Buffer.from(certificate, 'base64'),
           chain: opened.chain.map((der) => Buffer.from(der, 'base64')),
           algorithm: opened.algorithm,
           sign: async (message) => {
@@ -149,27 +192,40 @@ function talkTo(child: ChildProcess, options: TokenProcessOptions): Conversation
     channel.write(formatFrame({ json: message }))
     if (bytes !== undefined) channel.write(formatFrame({ bytes }))
   }
+  const askedFor = new Set<string>()
   const givePin = async (need: PinNeed, signal: AbortSignal) => {
+    // A token is logged in to once, and there are two at most: that of the certificate and that of the key.
+    const token = JSON.stringify(need.token)
+    if (askedFor.has(token) || askedFor.size === MAX_TOKENS) throw strayBytes()
+    askedFor.add(token)
     deadline.stop()
     const pin = await options.givePin(need, { signal })
     send({ pin: true }, pin)
     pin.fill(0)
   }
+  let warnings = 0
   return {
     send,
     async answer(key, { signal }) {
       for (;;) {
-        const message = (await frames.next()) as FromChild
+        const message = parseFromChild(await frames.next())
         if ('failed' in message) throw parseFailure(message.failed)
-        if ('warning' in message) options.warn(message.warning)
-        else if ('needPin' in message) await givePin(message.needPin, signal)
-        else if (key in message) {
+        if ('warning' in message) {
+          if (++warnings <= MAX_WARNINGS) options.warn(message.warning)
+        } else if ('needPin' in message) {
+          await givePin(message.needPin, signal)
+        } else {
+          if (!(key in message)) throw strayBytes()
           deadline.stop()
           return message as Answer<typeof key>
         }
       }
     },
-    answerBytes: async () => (await frames.next()) as Uint8Array,
+    async answerBytes() {
+      const frame = await frames.next()
+      if (!('bytes' in frame)) throw strayBytes()
+      return frame.bytes
+    },
     kill(reason) {
       frames.fail(reason)
       child.kill('SIGKILL')
@@ -228,8 +284,7 @@ function createDeadline(timeoutMs: number, expire: () => void): { start(): void;
 }
 
 interface FrameQueue {
-  /** The next JSON value or bytes. */
-  next(): Promise<unknown>
+  next(): Promise<Frame>
   fail(error: unknown): void
 }
 
@@ -274,8 +329,7 @@ function createFrameQueue(child: ChildProcess, channel: Duplex): FrameQueue {
           wake = resolve
         })
       }
-      const frame = frames.shift()!
-      return 'json' in frame ? frame.json : frame.bytes
+      return frames.shift()!
     },
   }
 }

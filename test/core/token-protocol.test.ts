@@ -10,6 +10,7 @@ import {
   formatFrame,
   parseFailure,
   parseFrame,
+  parseFromChild,
 } from '../../src/core/token-protocol.js'
 
 /** Reads frames as a pipe gives them, in chunks. */
@@ -110,6 +111,60 @@ describe('parseFrame', () => {
       assert.ok(error instanceof HoldfastError)
       assert.doesNotMatch(`${error.stack} ${error.cause}`, /hunter2/)
     }
+  })
+})
+
+describe('parseFromChild', () => {
+  const token = { manufacturer: 'm', model: 'm', serial: '1', label: 'l' }
+  const opened = { certificate: 'AA==', chain: ['AA=='], algorithm: 'AWS4-X509-RSA-SHA256' }
+  for (const message of [
+    { opened },
+    { needPin: { token, flags: 5 } },
+    { needPin: { token: { ...token, store: '/s' }, flags: 5 } },
+    { warning: 'text' },
+    { signed: true },
+    { failed: { code: 'TOKEN_FAILED', message: 'text' } },
+  ]) {
+    it(`takes ${JSON.stringify(message)}`, () => {
+      assert.deepEqual(parseFromChild({ json: message }), message)
+    })
+  }
+
+  for (const message of [
+    null,
+    5,
+    'signed',
+    [],
+    {},
+    { failed: null },
+    { failed: { code: 'TOKEN_FAILED' } },
+    { failed: { code: 1, message: 'text' } },
+    { opened: null },
+    { opened: { ...opened, chain: [1] } },
+    { opened: { ...opened, chain: 'AA==' } },
+    { opened: { ...opened, certificate: undefined } },
+    { opened: { ...opened, algorithm: 'none' } },
+    { needPin: 5 },
+    { needPin: { token, flags: '5' } },
+    { needPin: { token: { ...token, label: null }, flags: 5 } },
+    { needPin: { token: { ...token, store: 1 }, flags: 5 } },
+    { warning: 1 },
+    { signed: false },
+    { signed: true, warning: 'text' },
+    { toString: 'text' },
+    JSON.parse('{"__proto__":{"signed":true}}'),
+  ]) {
+    it(`refuses ${JSON.stringify(message)}`, () => {
+      assert.throws(() => parseFromChild({ json: message }), { code: 'MODULE_FAILED' })
+    })
+  }
+
+  it('refuses bytes where a message should be', () => {
+    assert.throws(() => parseFromChild({ bytes: Buffer.from('{"signed":true}') }), { code: 'MODULE_FAILED' })
+  })
+
+  it('cuts a warning after 500 characters', () => {
+    assert.deepEqual(parseFromChild({ json: { warning: 'x'.repeat(501) } }), { warning: 'x'.repeat(500) })
   })
 })
 
