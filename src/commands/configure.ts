@@ -78,6 +78,12 @@ async function formatArguments(argv: ConfigureArguments, context: Context): Prom
   if (!argv.verifySsl) words.push('--no-verify-ssl')
   // Flags that name a key stand instead of an identity; others change what the identity says.
   if (flags.pkcs11Uri !== undefined || flags.certificate !== undefined || flags.privateKey !== undefined) {
+    if (config !== undefined) {
+      throw new HoldfastError(
+        'USAGE',
+        'flags that name a key stand instead of an identity, so --config has nothing to say beside them: leave it out',
+      )
+    }
     parseSession(flags, {})
     return ['credential-process', ...words]
   }

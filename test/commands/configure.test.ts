@@ -220,6 +220,12 @@ describe('holdfast configure', () => {
     ],
     ['a key without its ARNs', ['--pkcs11-uri', URI], 'USAGE', /--trust-anchor-arn is missing/],
     [
+      'a configuration file beside a key',
+      ['--pkcs11-uri', URI, ...ARNS, '--config', '/etc/holdfast/other.toml'],
+      'USAGE',
+      /--config has nothing to say/,
+    ],
+    [
       'an ARN of something else',
       ['--pkcs11-uri', URI, ...ARNS.slice(0, 5), ARNS[1]!],
       'ARN_INVALID',
