@@ -124,7 +124,7 @@ describe('holdfast credential-process', () => {
       ['C_Login=return:0x7', 'PIN_INVALID', 3, /CKR_ARGUMENTS_BAD/],
       ['C_Login=return:0xa3', 'PIN_EXPIRED', 3, /CKR_PIN_EXPIRED/],
       ['C_Login=return:0xa4', 'PIN_LOCKED', 3, /unblock it/],
-      ['C_Login=return:0x80000001', 'TOKEN_FAILED', 3, /CKR_VENDOR_DEFINED, 0x80000001/],
+      ['C_Login=return:0x80000001', 'LOGIN_FAILED', 3, /CKR_VENDOR_DEFINED, 0x80000001/],
       // What it says of the PIN must not be lost because it then fails to end.
       ['C_Login=return:0xa0 C_Finalize=crash', 'PIN_INCORRECT', 3, /the PIN is wrong/],
       ['C_Login=return:0xa0 C_Finalize=hang', 'PIN_INCORRECT', 3, /the PIN is wrong/],
@@ -243,6 +243,14 @@ describe('holdfast credential-process', () => {
         assert.ok(result.milliseconds < 15_000, `${result.milliseconds} ms`)
       })
     }
+
+    it('shows with --debug what it printed before it crashed', async () => {
+      const result = await runWith(createFaulty('C_Initialize=print:100 C_Login=crash'), {
+        '--debug': 'true',
+      })
+      assertFailure(result, 'MODULE_CRASHED', 3)
+      assert.match(result.stderr, /debug: the PKCS#11 module printed: A vendor's module says/)
+    })
 
     it('prints credentials if it crashes afterwards', async () => {
       assertCredentials(await runWith(createFaulty('C_Finalize=crash')))

@@ -3,6 +3,7 @@
  * The built program; it needs neither token nor server for that.
  */
 
+import assert from 'node:assert/strict'
 import type { ErrorCode } from '../../src/core/errors.js'
 import { assertFailure } from '../support/outcome.js'
 import { type ProgramResult, runHoldfast } from '../support/program.js'
@@ -25,12 +26,17 @@ const FLAGS: Flags = {
 
 const LONG = 'a'.repeat(100_000)
 
-/** Runs with {@link FLAGS}, some of them changed, added or (undefined) left out, and with more words behind. */
-function run(changes: Flags, words: readonly string[] = []): Promise<ProgramResult> {
+/**
+ * Runs with {@link FLAGS}, some of them changed, added or (undefined) left out, and with more words behind. The
+ * word canary stands for a secret, which must not be repeated.
+ */
+async function run(changes: Flags, words: readonly string[] = []): Promise<ProgramResult> {
   const flags = Object.entries({ ...FLAGS, ...changes }).flatMap(([flag, value]) =>
     value === undefined ? [] : [flag, value],
   )
-  return runHoldfast(['credential-process', ...flags, ...words], { timeoutMs: 30_000 })
+  const result = await runHoldfast(['credential-process', ...flags, ...words], { timeoutMs: 30_000 })
+  assert.doesNotMatch(result.stderr, /canary/)
+  return result
 }
 
 function show(text: string): string {
