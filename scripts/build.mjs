@@ -127,13 +127,22 @@ function requireBuiltins(file) {
 
 /**
  * pkcs11js requires its addon by a path inside its own folder. Here it becomes: the file that this package
- * carries for the platform, else the one of a pkcs11js that is installed beside it.
+ * carries for the platform, else the one of a pkcs11js that is installed in it or beside it. The paths are written
+ * out, because Node's own search goes on to NODE_PATH, to the home, and to folders above that may be a stranger's.
  * @returns {esbuild.Plugin}
  */
 function addonBesideTheFile() {
   const contents = `
+    const { basename, dirname, join } = require('node:path')
+    const files = [
+      join(__dirname, 'pkcs11-' + process.platform + '-' + process.arch + '.node'),
+      join(__dirname, '../node_modules', '${addon}'),
+    ]
+    for (let folder = __dirname; folder !== dirname(folder); folder = dirname(folder)) {
+      if (basename(folder) === 'node_modules') files.push(join(folder, '${addon}'))
+    }
     const failures = []
-    for (const file of ['./pkcs11-' + process.platform + '-' + process.arch + '.node', '${addon}']) {
+    for (const file of files) {
       try {
         module.exports = require(file)
         break
@@ -141,7 +150,7 @@ function addonBesideTheFile() {
         failures.push(cause)
       }
     }
-    if (failures.length === 2) {
+    if (failures.length === files.length) {
       const error = new AggregateError(failures, 'no PKCS#11 addon for ' + process.platform + '-' + process.arch)
       error.code = 'PKCS11_ADDON_MISSING'
       throw error
@@ -149,11 +158,10 @@ function addonBesideTheFile() {
   return {
     name: 'addon-beside-the-file',
     setup(build) {
-      build.onResolve({ filter: /build\/Release\/pkcs11\.node$/ }, ({ path, importer }) =>
-        importer.includes('/node_modules/pkcs11js/')
-          ? { path, namespace: 'addon' }
-          : { path, external: true },
-      )
+      build.onResolve({ filter: /build\/Release\/pkcs11\.node$/ }, ({ path }) => ({
+        path,
+        namespace: 'addon',
+      }))
       build.onLoad({ filter: /.*/, namespace: 'addon' }, () => ({ contents, resolveDir: root }))
     },
   }
@@ -166,7 +174,7 @@ function addonBesideTheFile() {
 function refuseImports(outputs) {
   for (const [file, { imports }] of outputs) {
     for (const { path, external } of imports) {
-      if (external && path !== addon && !builtinModules.includes(path.replace(/^node:/, '').split('/')[0])) {
+      if (external && !builtinModules.includes(path.replace(/^node:/, '').split('/')[0])) {
         throw new Error(`${file} still imports ${path}`)
       }
     }
