@@ -67,7 +67,7 @@ describe('a PIN', () => {
         assertFailure(await edge.run(off), 'PIN_LOCKED', 3)
         await layRight(edge)
         assertFailure(await edge.run(off), 'PIN_LOCKED', 3, /tpm2_dictionarylockout --clear-lockout/)
-      })).timeout(60_000)
+      }))
 
     for (const [which, pin, codes] of [
       ['wrong', WRONG, { PIN_INCORRECT: 1, PIN_REFUSED_BEFORE: 29 }],
@@ -184,7 +184,9 @@ describe('a PIN', () => {
       }))
   })
 
-  it('is waited for two minutes, and then the askpass program is ended', () => asking).timeout(180_000)
+  describe('that a person shall give', () => {
+    it('is waited for two minutes, and then the askpass program is ended', () => asking).timeout(180_000)
+  })
 })
 
 /** An askpass program that nobody answers; what comes of it takes two minutes. */

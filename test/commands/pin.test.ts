@@ -44,7 +44,7 @@ describe('a stored PIN', () => {
         assertCredentials(await edge.run(await lay(edge, edge.token.pin)), warnings)
         assert.equal(await edge.logins(), 2)
         assert.equal(edge.emulator.journal.length, 1)
-      })).timeout(60_000)
+      }))
   }
 
   it('leaves a TPM unlocked, and works there once corrected', async () =>
@@ -56,7 +56,7 @@ describe('a stored PIN', () => {
       await layRight(edge)
       assertCredentials(await edge.run())
       assert.equal(await edge.logins(), 2)
-    })).timeout(60_000)
+    }))
 
   it('that was refused is tried once more after token retry-pin', () =>
     withPinEdge({}, async (edge) => {
@@ -119,7 +119,7 @@ describe('a stored PIN', () => {
         }
         assert.deepEqual(counts, codes)
         assert.equal(await edge.logins(), pin ? 1 : 6)
-      })).timeout(60_000)
+      }))
   }
 
   describe('whose login does not end', () => {
@@ -312,7 +312,7 @@ describe('the source of a PIN', () => {
       assertCredentials(await edge.run({ flags: { '--pkcs11-uri': edge.bareUri, '--askpass': '/nowhere' } }))
       assert.equal(await edge.logins(), 0)
       assert.deepEqual(await edge.records(), {})
-    })).timeout(60_000)
+    }))
 })
 
 /** What `tpm2_ptool initpin --userpin ''` does: the token then lacks CKF_LOGIN_REQUIRED. */
