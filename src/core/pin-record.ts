@@ -119,15 +119,15 @@ export function judgePinRecord(record: PinRecord | undefined, writerLives: boole
 }
 
 /**
- * True if `error`, with which a login ended, speaks against the PIN. A locked token says nothing about a PIN that
- * was good before: the lock can pass by itself (a TPM's does).
+ * True if `error`, with which a login ended, speaks against the PIN. A locked token, or one that gives no reason, says
+ * nothing about a PIN that was good before: a lock can pass by itself (a TPM's does), and so can a fault.
  */
 export function isPinRefusal(error: unknown, provenBefore: boolean): boolean {
   if (!(error instanceof HoldfastError)) return false
   return (
     error.code === 'PIN_INCORRECT' ||
     error.code === 'PIN_INVALID' ||
-    (error.code === 'PIN_LOCKED' && !provenBefore)
+    ((error.code === 'PIN_LOCKED' || error.code === 'LOGIN_FAILED') && !provenBefore)
   )
 }
 
@@ -173,14 +173,26 @@ function areTexts(value: unknown, names: readonly string[]): boolean {
   return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'string')
 }
 
+/** What to throw for a login that failed and made the PIN from `source` count as refused. */
+export function explainRefusal(error: unknown, source: string): unknown {
+  if (!(error instanceof HoldfastError) || error.code !== 'LOGIN_FAILED') return error
+  return new HoldfastError(
+    error.code,
+    `${error.message}; a wrong PIN may be the reason, so the PIN from ${source} counts as refused: correct it there, or if it is right run: ${RETRY_COMMAND}`,
+    { cause: error },
+  )
+}
+
 /** The error for a PIN that {@link judgePinRecord} calls refused. */
 export function refusedBefore(record: PinRecord): HoldfastError {
   const token = `token "${formatPrintable(record.token.label)}"`
   const source = formatPrintable(record.source)
-  const what =
-    record.state === 'trying'
-      ? `a login to ${token} with the PIN from ${source} began at ${record.since} and its end is not known`
-      : `${token} refused the PIN from ${source} at ${record.since} (${record.reason})`
+  const login = `a login to ${token} with the PIN from ${source}`
+  let what = `${token} refused the PIN from ${source} at ${record.since} (${record.reason})`
+  if (record.state === 'trying') what = `${login} began at ${record.since} and its end is not known`
+  else if (record.reason === 'LOGIN_FAILED') {
+    what = `${login} failed at ${record.since} without a reason, behind which there may be a wrong PIN`
+  }
   return new HoldfastError(
     'PIN_REFUSED_BEFORE',
     `${what}; lest the token lock, it is not tried again: correct the PIN there, or if it is right run: ${RETRY_COMMAND}`,

@@ -4,6 +4,7 @@ import { HoldfastError } from '../../src/core/errors.js'
 import type { PinFileIdentity, TokenIdentity } from '../../src/core/pin.js'
 import {
   damagedRecord,
+  explainRefusal,
   findPinRecord,
   formatPinRecord,
   isOutdated,
@@ -145,6 +146,10 @@ describe('isPinRefusal', () => {
     assert.equal(refuses('PIN_LOCKED', true), false)
     assert.equal(refuses('PIN_LOCKED', false), true)
   })
+  it('holds a login that failed without a reason against a PIN that is not known to be good', () => {
+    assert.equal(refuses('LOGIN_FAILED', true), false)
+    assert.equal(refuses('LOGIN_FAILED', false), true)
+  })
   it('blames no other error on the PIN', () => {
     for (const code of ['PIN_EXPIRED', 'TOKEN_REMOVED', 'TOKEN_FAILED', 'INTERRUPTED'] as const) {
       assert.equal(refuses(code), false)
@@ -214,6 +219,23 @@ describe('refusedBefore', () => {
   })
   it('says of a try without an end that its end is not known', () => {
     assert.match(refusedBefore(record({ state: 'trying' })).message, /its end is not known.*retry-pin$/)
+  })
+  it('says of a login that failed without a reason that the token did not blame the PIN', () => {
+    const { message } = refusedBefore(record({ reason: 'LOGIN_FAILED' }))
+    assert.match(message, /^a login to token "edge" .* without a reason, .*retry-pin$/)
+  })
+})
+
+describe('explainRefusal', () => {
+  it('says what to do after a login that failed without a reason, and leaves other errors alone', () => {
+    const failed = explainRefusal(new HoldfastError('LOGIN_FAILED', 'login failed (0x5)'), 'HOLDFAST_PIN')
+    assert(failed instanceof HoldfastError && failed.code === 'LOGIN_FAILED')
+    assert.match(
+      failed.message,
+      /^login failed \(0x5\); .*PIN from HOLDFAST_PIN counts as refused: .*retry-pin$/,
+    )
+    const incorrect = new HoldfastError('PIN_INCORRECT', 'wrong')
+    assert.equal(explainRefusal(incorrect, 'HOLDFAST_PIN'), incorrect)
   })
 })
 

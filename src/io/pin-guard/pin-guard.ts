@@ -6,6 +6,10 @@
  * The memory is one file for each token and PIN in a folder of its own. A file that says `trying` is put there, and
  * on disk, before C_Login; putting it there is also the lock that lets one of several processes try. A PIN
  * that is known to be good is used without writing anything.
+ *
+ * That is the limit: after the PIN was changed on the token, the old one is still known to be good until the token
+ * has refused it with a reason. Of the logins with it that run at one moment each costs a try, and so does each that is
+ * killed, times out or fails without a reason before the refusal is on disk.
  */
 import { unlink } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -14,6 +18,7 @@ import { HoldfastError } from '../../core/errors.js'
 import type { PinIdentity, TokenIdentity } from '../../core/pin.js'
 import {
   damagedRecord,
+  explainRefusal,
   isOutdated,
   isPinRefusal,
   isTriedName,
@@ -64,9 +69,9 @@ export interface PinGuardOptions {
 const LOOK_AGAIN_MS = 50
 
 /**
- * Calls `login`, which performs C_Login, at most once, and gives back what it gives. If `login` throws PIN_INCORRECT,
- * PIN_INVALID or PIN_LOCKED, the PIN is remembered as refused; any other error leaves things as they were. A
- * typed PIN is not guarded.
+ * Calls `login`, which performs C_Login, at most once, and gives back what it gives. If `login` throws PIN_INCORRECT or
+ * PIN_INVALID, or for a PIN that is not known to be good PIN_LOCKED or LOGIN_FAILED, the PIN is remembered as refused;
+ * any other error leaves things as they were. A typed PIN is not guarded.
  * @throws HoldfastError PIN_REFUSED_BEFORE if the PIN was refused, or its login never ended
  * @throws HoldfastError PIN_GUARD_UNAVAILABLE if the PIN is not known to be good and no record of it can be written
  * @throws HoldfastError TOKEN_TIMEOUT if `signal` ends the wait for another process's login with this PIN
@@ -268,12 +273,11 @@ async function loginUnproven<T>(guard: Guard, login: () => Promise<T> | T): Prom
   try {
     result = await login()
   } catch (error) {
-    const kept = isPinRefusal(error, false)
-      ? replaceRecord(tried, createRecord(guard, 'refused', error))
-      : removeRecord(tried)
+    const isRefusal = isPinRefusal(error, false)
+    const kept = isRefusal ? replaceRecord(tried, createRecord(guard, 'refused', error)) : removeRecord(tried)
     // If that fails, `trying` stays, which counts as refused as well.
     await kept.catch(() => undefined)
-    throw error
+    throw isRefusal ? explainRefusal(error, guard.pin.name) : error
   }
   try {
     // In this order a full disk leaves no record at all, and the next login is an unproven one again.

@@ -13,12 +13,30 @@ import { ABSENT, call, numberOf, translate } from './module.js'
 
 const CKF = { TOKEN_INITIALIZED: 0x400, RW_SESSION: 2, SERIAL_SESSION: 4 } as const
 
+/** Errors of C_Login that have a cause of their own, so that the token did not judge the PIN. */
+const LOGIN_NOT_JUDGED: ReadonlySet<number> = new Set([
+  ...ABSENT,
+  pkcs11js.CKR_CRYPTOKI_NOT_INITIALIZED,
+  pkcs11js.CKR_HOST_MEMORY,
+  pkcs11js.CKR_FUNCTION_CANCELED,
+  pkcs11js.CKR_FUNCTION_NOT_SUPPORTED,
+  pkcs11js.CKR_OPERATION_NOT_INITIALIZED,
+  pkcs11js.CKR_SESSION_CLOSED,
+  pkcs11js.CKR_SESSION_HANDLE_INVALID,
+  pkcs11js.CKR_SESSION_READ_ONLY_EXISTS,
+  pkcs11js.CKR_USER_PIN_NOT_INITIALIZED,
+  pkcs11js.CKR_USER_TYPE_INVALID,
+  pkcs11js.CKR_USER_ANOTHER_ALREADY_LOGGED_IN,
+  pkcs11js.CKR_USER_TOO_MANY_TYPES,
+])
+
 /** User types of C_Login. */
 export const CKU = { USER: 1, CONTEXT_SPECIFIC: 2 } as const
 
 /**
  * Gets the PIN for `token` and calls `attempt` with it, once. `attempt` throws PIN_INCORRECT and its kin
- * if the token refuses the PIN.
+ * if the token refuses the PIN, and LOGIN_FAILED
+ * if C_Login fails without a reason, behind which there may be a wrong PIN.
  */
 export type Login = (token: TokenInfo, attempt: (pin: string) => void) => Promise<void>
 
@@ -114,7 +132,7 @@ export function createSessions(module: pkcs11js.PKCS11, login: Login): Sessions 
       if (number === pkcs11js.CKR_USER_ALREADY_LOGGED_IN) return
       // What ykcs11 says of a PIN that does not have 6 to 8 bytes; the card is not asked.
       if (number === pkcs11js.CKR_ARGUMENTS_BAD) throw pinNotTaken(token, error)
-      throw addTriesLeft(module, token, translate(`login to ${describeToken(token.info)}`, error))
+      throw addTriesLeft(module, token, translateLoginError(token, error))
     }
   }
   return {
@@ -154,6 +172,15 @@ export function createSessions(module: pkcs11js.PKCS11, login: Login): Sessions 
       }
     },
   }
+}
+
+/** Some modules answer a wrong PIN with CKR_GENERAL_ERROR, CKR_FUNCTION_FAILED or a number of their vendor's own. */
+function translateLoginError(token: PresentToken, cause: unknown): unknown {
+  const error = translate(`login to ${describeToken(token.info)}`, cause)
+  const number = numberOf(cause)
+  if (number === undefined || LOGIN_NOT_JUDGED.has(number)) return error
+  if (!(error instanceof HoldfastError) || error.code !== 'TOKEN_FAILED') return error
+  return new HoldfastError('LOGIN_FAILED', error.message, { cause })
 }
 
 function pinNotTaken(token: PresentToken, cause: unknown): HoldfastError {

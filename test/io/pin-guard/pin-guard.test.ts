@@ -180,6 +180,26 @@ describe('withPinGuard', () => {
         await assert.rejects(guard(pin, edge.login, other), { code: 'PIN_REFUSED_BEFORE' })
         assert.equal(edge.logins, 1)
       })
+      it('takes a login that fails without a reason for a refusal of an unproven PIN, not of a good one', async () => {
+        const pin = await give('right')
+        const edge = createToken('LOGIN_FAILED')
+        await assert.rejects(guard(pin, edge.login), {
+          code: 'LOGIN_FAILED',
+          message: /counts as refused.*retry-pin$/,
+        })
+        await assert.rejects(guard(pin, edge.login), {
+          code: 'PIN_REFUSED_BEFORE',
+          message: /without a reason/,
+        })
+        assert.equal(edge.logins, 1)
+        await forgetPinRecords([state], uid)
+        await guard(pin, createToken().login)
+        await assert.rejects(guard(pin, edge.login), {
+          code: 'LOGIN_FAILED',
+          message: 'token says LOGIN_FAILED',
+        })
+        assert.deepEqual(await states(), ['good'])
+      })
       it('keeps no PIN, in files and folders that only their owner can open', async () => {
         await assert.rejects(guard(await give('471108'), createToken('PIN_INCORRECT').login))
         const path = join(state, 'pin')
@@ -215,6 +235,24 @@ describe('withPinGuard', () => {
       edge.outcome = 'good'
       await writePin('right')
       await guard(await readPin(), edge.login)
+      assert.equal(edge.logins, 2)
+    })
+  }
+  for (const kind of ['file', 'secret']) {
+    it(`says of a PIN from a ${kind} that parallel logins refused only that it was refused`, async () => {
+      await writePin('was right')
+      const pin = kind === 'file' ? await readPin() : secret('was right')
+      await guard(pin, createToken().login)
+      const edge = createToken('PIN_INCORRECT')
+      const refusal = { code: 'PIN_INCORRECT', message: 'token says PIN_INCORRECT' }
+      const parallel = async () => {
+        // Both found the PIN good; the other one ends first.
+        await assert.rejects(guard(pin, edge.login), refusal)
+        return edge.login()
+      }
+      await assert.rejects(guard(pin, parallel), refusal)
+      assert.deepEqual(await states(), ['refused'])
+      await assert.rejects(guard(pin, edge.login), { code: 'PIN_REFUSED_BEFORE' })
       assert.equal(edge.logins, 2)
     })
   }
