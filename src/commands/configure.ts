@@ -74,25 +74,19 @@ async function formatArguments(argv: ConfigureArguments, context: Context): Prom
   const config = argv.config === undefined ? undefined : resolve(argv.config)
   const flags = await readIdentity({ ...argv, name: undefined, config: undefined }, context)
   const words = SETTINGS.flatMap((setting) => formatFlag(setting, flags[setting.field]))
-  if (config !== undefined) words.push('--config', config)
-  if (!argv.verifySsl) words.push('--no-verify-ssl')
-  // Flags that name a key stand instead of an identity; others change what the identity says.
+  const verify = argv.verifySsl ? [] : ['--no-verify-ssl']
+  // Flags that name a key stand instead of an identity, and of its file; others change what the identity says.
   if (flags.pkcs11Uri !== undefined || flags.certificate !== undefined || flags.privateKey !== undefined) {
-    if (config !== undefined) {
-      throw new HoldfastError(
-        'USAGE',
-        'flags that name a key stand instead of an identity, so --config has nothing to say beside them: leave it out',
-      )
-    }
     parseSession(flags, {})
-    return ['credential-process', ...words]
+    return ['credential-process', ...words, ...verify]
   }
   // Whoever installs a machine may write the configuration after this.
   await loadIdentity(argv.name, { env: context.env, uid: context.uid, configFile: config }).catch((error) => {
     if (!(error instanceof HoldfastError)) throw error
     context.stderr(`warning: the profile does not work yet: ${error.message}`)
   })
-  return ['credential-process', argv.name, ...words]
+  const place = config === undefined ? [] : ['--config', config]
+  return ['credential-process', argv.name, ...words, ...place, ...verify]
 }
 
 function formatFlag({ key, kind }: Setting, value: string | number | boolean | undefined): string[] {

@@ -126,7 +126,8 @@ describe('holdfast configure', () => {
   })
 
   it('puts flags that name a key on the line instead of the identity', async () => {
-    await execute(['edge', '--pkcs11-uri', URI, ...ARNS, '--session-duration', '1800', '--use-fips-endpoint'])
+    await configureEdge('--pkcs11-uri', URI, ...ARNS, '--session-duration', '1800', '--use-fips-endpoint')
+    // The configuration file is the identity's, and credential-process refuses it without one.
     assert.equal(
       await read('.aws/config'),
       '[profile edge]\ncredential_process = holdfast credential-process ' +
@@ -219,12 +220,6 @@ describe('holdfast configure', () => {
       /"\$".*\[identity\.NAME\]/,
     ],
     ['a key without its ARNs', ['--pkcs11-uri', URI], 'USAGE', /--trust-anchor-arn is missing/],
-    [
-      'a configuration file beside a key',
-      ['--pkcs11-uri', URI, ...ARNS, '--config', '/etc/holdfast/other.toml'],
-      'USAGE',
-      /--config has nothing to say/,
-    ],
     [
       'an ARN of something else',
       ['--pkcs11-uri', URI, ...ARNS.slice(0, 5), ARNS[1]!],
