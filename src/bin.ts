@@ -13,6 +13,13 @@ const args = process.argv.slice(2)
 // A PIN inside a URI must not stay readable in /proc; setting the title overwrites the arguments.
 if (new RegExp(PIN_VALUE, 'i').test(args.join('\n'))) process.title = 'holdfast'
 
+// Whoever runs us may do so in a folder that has been deleted since. Nothing in there can be meant.
+try {
+  process.cwd()
+} catch {
+  process.chdir('/')
+}
+
 // The child's start is the longest part of a credential, so it comes before even the command line is parsed.
 let tokenChild: TokenChild | undefined
 if (args[0] === 'credential-process' && !args.some((argument) => argument.startsWith('--private-key'))) {

@@ -9,6 +9,7 @@ import type { ChildProcess } from 'node:child_process'
 import { chmod, copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ErrorCode } from '../../src/core/errors.js'
+import { certificatePem, createFileKey } from '../support/certificates.js'
 import { findLibrary, run } from '../support/command.js'
 import { createEdge, credentialProcess, type Edge } from '../support/edge.js'
 import { createFaultyModules, type FaultyModule } from '../support/faulty-module.js'
@@ -187,6 +188,7 @@ describe('holdfast credential-process', () => {
       ['shows the point of a key without its OCTET STRING', 'C_GetAttributeValue=raw-point'],
       ['shows the point of a key as BIT STRING', 'C_GetAttributeValue=bit-string-point'],
       ['does not show the curve of a key', 'C_GetAttributeValue=hide:0x180'],
+      ['shows nothing of a public key', 'C_GetAttributeValue=hide:0x181'],
       ['refuses read-only sessions', 'C_OpenSession=read-only-returns:0xb7'],
       ['does not say that it wants a login', 'C_GetTokenInfo=clear-flags:0x4'],
       ['has seen a wrong PIN before', 'C_GetTokenInfo=set-flags:0x10000'],
@@ -197,6 +199,16 @@ describe('holdfast credential-process', () => {
         assertCredentials(await runWith(createFaulty(faults)))
       })
     }
+
+    it('sends nothing signed by a key that is not the certificate’s, though the token does not show that', async () => {
+      const { publicKey } = await createFileKey('P-256')
+      const file = join(edge.token.directory, 'other.pem')
+      await writeFile(file, certificatePem(await edge.authority.issue(publicKey)))
+      const requests = edge.emulator.journal.length
+      const result = await runWith(createFaulty('C_GetAttributeValue=hide:0x181'), { '--certificate': file })
+      assertFailure(result, 'SIGNATURE_INVALID', 4, /Nothing was sent/)
+      assert.equal(edge.emulator.journal.length, requests)
+    })
 
     it('is not misled by a certificate that cannot be parsed beside the good one', async () => {
       const broken = await edge.authority.issue(

@@ -49,6 +49,11 @@ describe('holdfast credential-process', () => {
     })
   }
 
+  it('prints credentials in a folder that has been deleted', async () => {
+    const deleted = 'folder=$(mktemp -d); cd "$folder"; rmdir "$folder"; exec "$@"'
+    assertCredentials(await runThrough(deleted))
+  })
+
   it('says that the token process cannot be started', async () => {
     const few =
       'for files in {18..40}; do (ulimit -n $files; "$@") 2>&1 | grep -m 1 MODULE_FAILED && exit 3; done'

@@ -8,7 +8,8 @@ import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { certificatePem, createAuthority, createFileKey, type KeyAlgorithm } from '../support/certificates.js'
 import { createEdge, type Edge, type EdgeOptions } from '../support/edge.js'
-import { type ProgramResult, runHoldfast } from '../support/program.js'
+import { assertCredentials, assertFailure } from '../support/outcome.js'
+import { runHoldfast } from '../support/program.js'
 import { createSoftHsmToken } from '../support/softhsm.js'
 import { createSpy, type Spy } from '../support/spy.js'
 import { createTpmToken } from '../support/swtpm.js'
@@ -29,25 +30,6 @@ function flags(edge: Edge, without: readonly string[], ...more: string[]): strin
     if (!without.includes(edge.args[index]!)) kept.push(edge.args[index]!, edge.args[index + 1]!)
   }
   return ['credential-process', ...kept, ...more]
-}
-
-function assertCredentials(result: ProgramResult): void {
-  assert.equal(result.stderr, '')
-  assert.equal(result.status, 0)
-  assert.match(result.stdout, /^\{.*\}\n$/)
-  const credentials = JSON.parse(result.stdout)
-  assert.equal(credentials.Version, 1)
-  assert.match(credentials.AccessKeyId, /^ASIA/)
-  assert.ok(credentials.SecretAccessKey.length > 20)
-  assert.ok(credentials.SessionToken.length > 20)
-  assert.match(credentials.Expiration, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/)
-  assert.equal(credentials.AccountId, '111122223333')
-}
-
-function assertFailure(result: ProgramResult, code: string, status: number): void {
-  assert.match(result.stderr, new RegExp(`^(holdfast: warning: .*\n)*holdfast: .* \\(${code}\\)\n$`))
-  assert.equal(result.stdout, '')
-  assert.equal(result.status, status)
 }
 
 /** Waits until the child has finalized the module: it ends after the program. */
