@@ -27,23 +27,23 @@ export interface NetworkActivity {
  */
 export function explainNetworkFault(cause: unknown, activity: NetworkActivity): HoldfastError {
   const { code = '', message = '' } = Object(cause) as { code?: string; message?: string }
-  const { peer, doing } = activity
+  const { doing } = activity
+  const peer = activity.isProxy ? `the proxy ${activity.peer}` : activity.peer
   const fault = (errorCode: ErrorCode, text: string) => new HoldfastError(errorCode, text, { cause })
 
   const unreachable = UNREACHABLE[code]
   if (unreachable) return fault('NETWORK_FAILED', `${peer} ${unreachable} (${code})`)
   if (code.startsWith('HPE_')) {
-    const who = activity.isProxy ? 'the proxy ' : ''
     return fault(
       activity.isProxy ? 'PROXY_FAILED' : 'REPLY_INVALID',
-      `the answer of ${who}${peer} is not HTTP/1.1, or its headers are too long (${code}); check the address`,
+      `the answer of ${peer} is not HTTP/1.1, or its headers are too long (${code}); check the address`,
     )
   }
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
     return fault('TLS_FAILED', `the TLS certificate of ${peer} is for another host: ${quote(message)}`)
   }
   const certificateFault = CERTIFICATE_FAULTS[code]
-  if (certificateFault) return explainCertificateFault(cause, certificateFault, activity)
+  if (certificateFault) return explainCertificateFault(cause, certificateFault, { ...activity, peer })
   // Node's names for OpenSSL's other verification results; a system error has no underscore.
   if (/^(?!EAI_|ERR_)[A-Z]+_|^UNSPECIFIED$/.test(code)) {
     return fault('TLS_FAILED', `the TLS certificate of ${peer} is not accepted: ${quote(message)} (${code})`)
