@@ -17,7 +17,7 @@ import { installNode26 } from '../test/support/node-26.js'
 
 const RUNS = Number(process.argv[2] ?? 15)
 const ONE_WAY_MS = 25
-const PROGRAM = resolve(import.meta.dirname, '../dist/bin.js')
+const PROGRAM = resolve(import.meta.dirname, '../dist/bin.cjs')
 
 const edge = await createEdge()
 const distance = await startDistance(edge.emulator.port)

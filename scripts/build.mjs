@@ -68,23 +68,25 @@ async function build(outdir) {
   }
   // What a command does not need is in a chunk that it does not load. The library has its own chunks: shared
   // with the program, there would be twice as many files to open for each credential.
-  const [program, library] = await Promise.all(
-    ['bin', 'index'].map((entry) =>
-      esbuild.build({
-        ...common,
-        entryPoints: { [entry]: join(source, `${entry}.ts`) },
-        format: 'esm',
-        splitting: true,
-        chunkNames: `chunks/${entry}-[name]-[hash]`,
-        // CommonJS packages inside an ES module call require() for the modules of Node itself, which are the same from
-        // every folder; import.meta.url is not there once a user's bundler has made CommonJS of the library.
-        banner: {
-          js: "import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire('/');",
-        },
-      }),
-    ),
-  )
-  // CommonJS: it starts faster, and its start is on the way to every signature.
+  const split = { format: 'esm', splitting: true }
+  const program = await esbuild.build({
+    ...common,
+    ...split,
+    entryPoints: { bin: join(source, 'bin.ts') },
+    chunkNames: 'chunks/bin-[name]-[hash]',
+    outExtension: { '.js': '.cjs' },
+  })
+  const library = await esbuild.build({
+    ...common,
+    ...split,
+    entryPoints: { index: join(source, 'index.ts') },
+    chunkNames: 'chunks/index-[name]-[hash]',
+    // CommonJS packages inside an ES module call require() for the modules of Node itself, which are the same from
+    // every folder; import.meta.url is not there once a user's bundler has made CommonJS of the library.
+    banner: {
+      js: "import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire('/');",
+    },
+  })
   const child = await esbuild.build({
     ...common,
     entryPoints: { 'token-child': join(source, 'token-child.ts') },
@@ -92,14 +94,14 @@ async function build(outdir) {
     outExtension: { '.js': '.cjs' },
     plugins: [addonBesideTheFile()],
   })
-  for (const file of readdirSync(outdir, { recursive: true, encoding: 'utf8' })) {
-    if (file.endsWith('.js')) requireBuiltins(join(outdir, file))
-  }
+  for (const file of filesOf(library)) requireBuiltins(file)
+  for (const file of filesOf(program)) await toCommonJs(file)
+  for (const file of [...filesOf(program), ...filesOf(child)]) requireLate(file)
   const outputs = [program, library, child].flatMap(({ metafile }) => Object.entries(metafile.outputs))
   refuseImports(outputs)
 
-  chmodSync(join(outdir, 'bin.js'), 0o755)
-  if (!readFileSync(join(outdir, 'bin.js'), 'utf8').startsWith('#!'))
+  chmodSync(join(outdir, 'bin.cjs'), 0o755)
+  if (!readFileSync(join(outdir, 'bin.cjs'), 'utf8').startsWith('#!'))
     throw new Error('src/bin.ts must begin with #!')
   copyFileSync(
     join(root, 'node_modules', addon),
@@ -123,6 +125,54 @@ function requireBuiltins(file) {
     },
   )
   writeFileSync(file, code)
+}
+
+/** @param {esbuild.BuildResult<{ metafile: true }>} result */
+function filesOf({ metafile }) {
+  return Object.keys(metafile.outputs).map((file) => join(root, file))
+}
+
+/**
+ * Makes an ES module a CommonJS one, which starts faster. esbuild splits only ES modules into chunks.
+ * @param {string} file
+ */
+async function toCommonJs(file) {
+  const { code } = await esbuild.transform(readFileSync(file, 'utf8'), {
+    format: 'cjs',
+    platform: 'node',
+    target: 'node20.19',
+    supported: { 'dynamic-import': false },
+    define: { 'import.meta.url': '__url' },
+  })
+  const url = code.includes('__url')
+    ? 'const __url = require("node:url").pathToFileURL(__filename).href;\n'
+    : ''
+  writeFileSync(file, code.replace(/^(#!.*\n)?/, `$1"use strict";\n${url}`))
+}
+
+/**
+ * Has a CommonJS file load the other files, and the modules of Node itself, where they are first used: what
+ * `crypto` loads, for one, takes longer than a signature.
+ * @param {string} file
+ */
+function requireLate(file) {
+  const late = new Set()
+  const code = readFileSync(file, 'utf8').replaceAll(
+    /^( *(?:var )?)(import_\w+) = (require\("([^"]+)"\));$/gm,
+    (statement, start, name, load, path) => {
+      if (!isBuiltin(path) && !path.startsWith('.')) return statement
+      late.add(name)
+      return `${start}${name} = () => ${load};`
+    },
+  )
+  const uses = /(\bnew )?\b(import_\w+)\./g
+  writeFileSync(
+    file,
+    code.replaceAll(uses, (use, create = '', name) => {
+      if (!late.has(name)) return use
+      return create ? `new (${name}()).` : `${name}().`
+    }),
+  )
 }
 
 /**

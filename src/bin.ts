@@ -56,26 +56,29 @@ function writeStdout(text: string): Promise<void> {
 
 /** Texts from tokens, servers and files may hold terminal escapes or line ends: both are shown, not obeyed. */
 function writeStderr(line: string): void {
+  // A closed stderr must not turn into an exception on the way out.
+  if (process.stderr.listenerCount('error') === 0) process.stderr.on('error', () => undefined)
   process.stderr.write(`holdfast: ${formatPrintable(line)}\n`)
 }
-// A closed stderr must not turn into an exception on the way out.
-process.stderr.on('error', () => undefined)
 
-const { runCli } = await import('./cli.js')
-const status = await runCli(args, {
-  env: process.env,
-  uid: process.geteuid?.() ?? 0,
-  execPath: process.execPath,
-  programPath: process.argv[1]!,
-  takeChild,
-  version: VERSION,
-  buildDate: BUILD_DATE,
-  now: () => new Date(),
-  stdout: writeStdout,
-  stderr: writeStderr,
-  signal: interrupt.signal,
-})
-takeChild()?.discard()
-// A shell tells an interrupted program by the signal that ended it.
-if (status !== 0 && interruptedBy !== undefined) process.kill(process.pid, interruptedBy)
-process.exit(status)
+async function main(): Promise<void> {
+  const { runCli } = await import('./cli.js')
+  const status = await runCli(args, {
+    env: process.env,
+    uid: process.geteuid?.() ?? 0,
+    execPath: process.execPath,
+    programPath: process.argv[1]!,
+    takeChild,
+    version: VERSION,
+    buildDate: BUILD_DATE,
+    now: () => new Date(),
+    stdout: writeStdout,
+    stderr: writeStderr,
+    signal: interrupt.signal,
+  })
+  takeChild()?.discard()
+  // A shell tells an interrupted program by the signal that ended it.
+  if (status !== 0 && interruptedBy !== undefined) process.kill(process.pid, interruptedBy)
+  process.exit(status)
+}
+void main()

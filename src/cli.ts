@@ -3,9 +3,10 @@
  * A command's code, and what it imports, is loaded only when that command runs.
  */
 
-import yargs, { type Argv } from 'yargs'
+import type { Argv } from 'yargs'
 import type { Context } from './commands/context.js'
 import * as credentialProcess from './commands/credential-process.js'
+import { findPlainArguments } from './commands/plain-arguments.js'
 import { findContinuedCommand, formatCommand } from './core/aws-config.js'
 import { HoldfastError } from './core/errors.js'
 import { PIN_VALUE } from './core/printable.js'
@@ -106,6 +107,8 @@ function toUsage(finding: string): HoldfastError {
  * formats the whole help text before each run, which takes longer than a signature.
  */
 async function parse(args: readonly string[], context: Context): Promise<void> {
+  const plain = args[0] === 'credential-process' ? findPlainArguments(args.slice(1)) : undefined
+  if (plain !== undefined) return credentialProcess.run(plain, context)
   const entry = COMMANDS.find(({ command }) => command.split(' ')[0] === args[0])
   if (entry === undefined) {
     const parser = await createParser(args, context)
@@ -113,13 +116,13 @@ async function parse(args: readonly string[], context: Context): Promise<void> {
     return
   }
   const [name, ...positionals] = entry.command.split(' ')
-  const parser = createBareParser(args, context, `holdfast ${name}`)
+  const parser = await createBareParser(args, context, `holdfast ${name}`)
   await addCommands(parser, [{ ...entry, command: ['$0', ...positionals].join(' ') }], context)
   await parser.parseAsync(args.slice(1))
 }
 
 async function createParser(args: readonly string[], context: Context): Promise<Argv> {
-  const parser = createBareParser(args, context, 'holdfast')
+  const parser = (await createBareParser(args, context, 'holdfast'))
     .usage('$0 <command>\n\nShort-lived AWS credentials from a private key that stays in its token.')
     .recommendCommands()
     .demandCommand(1, 'name a command; holdfast --help lists them')
@@ -131,7 +134,12 @@ async function createParser(args: readonly string[], context: Context): Promise<
   })
 }
 
-function createBareParser(args: readonly string[], context: Context, scriptName: string): Argv {
+async function createBareParser(
+  args: readonly string[],
+  context: Context,
+  scriptName: string,
+): Promise<Argv> {
+  const { default: yargs } = await import('yargs')
   return (
     yargs([])
       .scriptName(scriptName)

@@ -398,7 +398,7 @@ describe('a program that the library is bundled into', () => {
   it('does so from a copy of dist that is no package', async () => {
     await cp(join(ROOT, 'dist'), join(directory, 'copy'), { recursive: true })
     const args = ['credential-process', ...edge.args]
-    const { stdout } = await runHoldfast(args, { program: join(directory, 'copy/bin.js'), env: edge.env })
+    const { stdout } = await runHoldfast(args, { program: join(directory, 'copy/bin.cjs'), env: edge.env })
     assert.match(stdout, /ASIA/)
     await assert.rejects(access(marker), { code: 'ENOENT' })
   })

@@ -107,7 +107,7 @@ describe('README.md', function () {
     }
     directory = await mkdtemp(join(tmpdir(), 'holdfast-readme-'))
     await mkdir(join(directory, 'bin'))
-    await symlink(join(ROOT, 'dist/bin.js'), join(directory, 'bin/holdfast'))
+    await symlink(join(ROOT, 'dist/bin.cjs'), join(directory, 'bin/holdfast'))
   })
   after(() => rm(directory, { recursive: true, force: true }))
 

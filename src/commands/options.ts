@@ -18,7 +18,8 @@ export interface IdentityArguments extends Identity {
   readonly debug: boolean
 }
 
-const FLAGS = {
+/** The flags that are fields of an identity, in kebab case. */
+export const FLAGS = {
   'pkcs11-uri': { type: 'string', describe: 'RFC 7512 URI of the key and its certificate in a token' },
   'pkcs11-module': {
     type: 'string',
@@ -100,7 +101,7 @@ export function addIdentityOptions(argv: Argv): Argv {
 export async function readIdentity(argv: IdentityArguments, context: Context): Promise<Identity> {
   const flags = Object.fromEntries(
     Object.keys(FLAGS).map((name) => {
-      const field = name.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase()) as keyof Identity
+      const field = toCamelCase(name) as keyof Identity
       return [field, argv[field]]
     }),
   ) as Identity
@@ -118,6 +119,11 @@ export async function readIdentity(argv: IdentityArguments, context: Context): P
     configFile: argv.config,
   })
   return mergeIdentity(flags, config)
+}
+
+/** Name of the field that a flag stands for. */
+export function toCamelCase(flag: string): string {
+  return flag.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())
 }
 
 function verifyNumbers({ sessionDuration, tokenTimeout, timeout }: Identity): void {

@@ -106,7 +106,7 @@ describe('a PIN', () => {
     })
     after(() => rm(installed, { recursive: true }))
 
-    const program = () => join(installed, 'dist/bin.js')
+    const program = () => join(installed, 'dist/bin.cjs')
     const stateOf = (edge: PinEdge) => join(edge.token.directory, 'state')
     const given = (edge: PinEdge) => ({ flags: { '--state-dir': stateOf(edge) } })
     const asUser = (uid: number) =>

@@ -23,7 +23,7 @@ import { createSoftHsmToken } from '../support/softhsm.js'
 import { createTpmToken } from '../support/swtpm.js'
 import { playAtTerminal, type TerminalSession, type TerminalStep } from '../support/terminal.js'
 
-const PROGRAM = resolve(import.meta.dirname, '../../dist/bin.js')
+const PROGRAM = resolve(import.meta.dirname, '../../dist/bin.cjs')
 const WRONG = '00000000'
 
 const layWrong = (edge: PinEdge) => writeFile(edge.token.pinFile, WRONG)

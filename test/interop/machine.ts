@@ -71,7 +71,7 @@ export async function createMachine(): Promise<Machine> {
   const path = (name: string) => join(home, name)
   await mkdir(path('bin'))
   await mkdir(path('.aws'))
-  await symlink(join(ROOT, 'dist/bin.js'), path('bin/holdfast'))
+  await symlink(join(ROOT, 'dist/bin.cjs'), path('bin/holdfast'))
   const env = {
     ...edge.env,
     PATH: `${path('bin')}:${dirname(process.execPath)}:/usr/bin:/bin`,

@@ -35,7 +35,7 @@ describe('the native addon', () => {
         ...['--profile-arn', arn('rolesanywhere', 'profile/a')],
         ...['--role-arn', 'arn:aws:iam::111122223333:role/a', '--endpoint', 'http://127.0.0.1:9'],
       ],
-      { program: join(home, 'dist/bin.js'), home: directory, env },
+      { program: join(home, 'dist/bin.cjs'), home: directory, env },
     )
     await rm(file)
     return /\((\w+)\)\n$/.exec(stderr)?.[1]

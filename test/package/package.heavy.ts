@@ -55,7 +55,7 @@ describe('the packed tarball', function () {
     for (const path of [
       'LICENSE',
       'package.json',
-      'dist/bin.js',
+      'dist/bin.cjs',
       'dist/index.js',
       'dist/types/index.d.ts',
       'dist/token-child.cjs',
@@ -88,7 +88,7 @@ describe('the packed tarball', function () {
     for (const tool of ['gcc', 'g++', 'cc', 'make', 'python3'])
       assert.equal(existsSync(join(bin, tool)), false)
     const { stdout, stderr, status } = await runHoldfast(['credential-process', ...edge.args], {
-      program: join(home, 'dist/bin.js'),
+      program: join(home, 'dist/bin.cjs'),
       node: join(bin, 'node'),
       env: { ...edge.env, PATH: bin },
     })
@@ -101,7 +101,7 @@ describe('the packed tarball', function () {
     const stranger = await createEdge()
     const args = edge.args.with(edge.args.indexOf('--endpoint') + 1, stranger.emulator.url)
     const { stdout, status } = await runHoldfast(['credential-process', ...args], {
-      program: join(home, 'dist/bin.js'),
+      program: join(home, 'dist/bin.cjs'),
       node: join(bin, 'node'),
       env: { ...edge.env, AWS_CA_BUNDLE: stranger.env.AWS_CA_BUNDLE },
     })
@@ -146,7 +146,7 @@ describe('the packed tarball', function () {
     await run('cp', ['-r', home, bare])
     await rm(join(bare, 'holdfast', ADDON))
     const { stderr, status } = await runHoldfast(['credential-process', ...edge.args], {
-      program: join(bare, 'holdfast/dist/bin.js'),
+      program: join(bare, 'holdfast/dist/bin.cjs'),
       node: join(bin, 'node'),
       env: edge.env,
     })

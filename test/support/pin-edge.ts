@@ -129,7 +129,7 @@ export async function runThrough(
   edge: PinEdge,
   through: readonly [string, ...string[]],
   given: Given = {},
-  program: string = resolve(import.meta.dirname, '../../dist/bin.js'),
+  program: string = resolve(import.meta.dirname, '../../dist/bin.cjs'),
 ): Promise<ProgramResult> {
   const { args, env, home } = await edge.prepare(given)
   const [command, ...rest] = through

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 
-const PROGRAM = resolve(import.meta.dirname, '../../dist/bin.js')
+const PROGRAM = resolve(import.meta.dirname, '../../dist/bin.cjs')
 
 /** How to run the program. */
 export interface ProgramOptions {
