@@ -22,14 +22,12 @@ import {
   unmatchableAttributes,
 } from './core/pkcs11-uri.js'
 import type { SignerSource } from './core/signer.js'
-import type { ModuleReference, PinNeed } from './core/token-protocol.js'
+import { DEFAULT_MODULE, type ModuleReference, type PinNeed } from './core/token-protocol.js'
 import { withDeadline } from './io/deadline.js'
 import { createKeyFileSource, readCertificates } from './io/pem-file.js'
 import { findSystemdCredential } from './io/pin-file.js'
 import { createTokenSource, type TokenChild } from './io/token-process.js'
 
-/** Loads every module that the machine has configured; nothing has to be named then. */
-const DEFAULT_MODULE = 'p11-kit-proxy.so'
 const DEFAULT_TOKEN_TIMEOUT_SECONDS = 30
 
 /** How long a person may take to give a PIN. What is to be signed has its date by then, which is good for 5 minutes. */

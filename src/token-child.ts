@@ -134,6 +134,8 @@ function parseQuery(request: OpenRequest): TokenQuery {
         : parseCertificate(Buffer.from(request.certificate, 'base64')),
     certificateUri: request.certificateUri === undefined ? undefined : parsePkcs11Uri(request.certificateUri),
     keyUri: parsePkcs11Uri(request.keyUri),
+    uid: geteuid(),
+    warn: (warning) => send({ warning }),
   }
 }
 

@@ -26,6 +26,9 @@ export interface OpenRequest {
   readonly timeoutMs: number
 }
 
+/** Loads every module that the machine has configured; nothing has to be named then. */
+export const DEFAULT_MODULE = 'p11-kit-proxy.so'
+
 /** A module by its path or file name, or by RFC 7512's `module-name`, looked up in the usual folders. */
 export type ModuleReference =
   | { readonly path: string }

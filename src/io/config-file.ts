@@ -6,13 +6,14 @@
  */
 
 import { isUtf8 } from 'node:buffer'
-import { constants } from 'node:fs'
+import { constants, lstatSync, readlinkSync } from 'node:fs'
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { holdsPin, parseConfig } from '../core/config.js'
 import { HoldfastError } from '../core/errors.js'
 import type { Identity } from '../core/identity.js'
+import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
 
 const SYSTEM_FILE = '/etc/holdfast/config.toml'
 const MAX_FILE_BYTES = 1024 * 1024
@@ -84,6 +85,10 @@ export async function readConfigFile(path: string, uid: number): Promise<Map<str
     // A link's folder and its target's: either could swap the file.
     for (const folder of new Set([dirname(path), dirname(await realpath(path))]))
       await verifyFolder(folder, uid)
+    const risk = findPathRisks(path, uid, { lstatSync, readlinkSync }).find((some) => !some.isRootsChoice)
+    if (risk !== undefined) {
+      throw new HoldfastError('CONFIG_UNSAFE', `${path} is not read: ${formatPathRisk(risk)}`)
+    }
     if (size > MAX_FILE_BYTES) throw new HoldfastError('CONFIG_UNREADABLE', `${path} is larger than 1 MiB`)
     const identities = parseConfig(decode(await file.readFile(), path), resolve(path))
     if ((mode & 0o004) !== 0 && [...identities.values()].some(holdsPin)) {

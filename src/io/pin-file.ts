@@ -3,10 +3,11 @@
  * meanwhile) and at the folders above it. A PIN file that others can read or replace is refused, except where an
  * orchestrator made it (systemd credentials, container secrets) and the user has no say in its mode.
  */
-import { type BigIntStats, constants } from 'node:fs'
-import { access, type FileHandle, open, readlink, realpath, stat, statfs } from 'node:fs/promises'
+import { type BigIntStats, constants, lstatSync, readlinkSync } from 'node:fs'
+import { access, type FileHandle, open, readlink, realpath, statfs } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../core/errors.js'
+import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
 import { formatPinSource, type PinIdentity, parsePin } from '../core/pin.js'
 import { formatPrintable } from '../core/printable.js'
 
@@ -21,9 +22,6 @@ export interface StoredPin {
 
 /** A PIN is a line; a file that is longer is not a PIN file. */
 const MAX_PIN_FILE_BYTES = 4096
-
-/** S_ISVTX, which node:fs has no constant for. */
-const STICKY = 0o1000
 
 const TMPFS_MAGIC = 0x01021994
 const RAMFS_MAGIC = 0x858458f6
@@ -81,13 +79,14 @@ async function readOpenFile(
     throw new HoldfastError('PIN_SOURCE_UNSAFE', `PIN file ${formatPrintable(path)} is not a regular file`)
   }
   const real = await findRealPath(file, path)
-  const faults = [...findFileFaults(before, real, uid), ...(await findFolderFaults(real))]
+  const fileFaults = findFileFaults(before, real, uid)
+  const risks = findPathRisks(path, uid, { lstatSync, readlinkSync })
+  const faults = [...fileFaults, ...risks.map(formatPathRisk)]
   const isSecretMount = await isInSecretMount(real, credentialsDirectory)
-  if (faults[0] !== undefined && !isSecretMount) {
-    throw new HoldfastError(
-      'PIN_SOURCE_UNSAFE',
-      `PIN file ${formatPrintable(path)} is not used: ${faults[0]}`,
-    )
+  const risk = risks.find(({ isRootsChoice }) => !isRootsChoice)
+  const fault = fileFaults[0] ?? (risk && formatPathRisk(risk))
+  if (fault !== undefined && !isSecretMount) {
+    throw new HoldfastError('PIN_SOURCE_UNSAFE', `PIN file ${formatPrintable(path)} is not used: ${fault}`)
   }
   // Kubernetes swaps the folder behind the link at each start: what stays the same is the name that was given.
   const name = formatPinSource({ kind: 'file', path: isSecretMount ? resolve(path) : real })
@@ -142,19 +141,6 @@ function findFileFaults(stats: BigIntStats, real: string, uid: number): string[]
     faults.push(`${who.join(' and ')} (mode ${octal}): chmod g-w,o= ${file}`)
   }
   return faults
-}
-
-/** Whoever can write a folder above the file can put another one in its place, unless the folder is sticky. */
-async function findFolderFaults(real: string): Promise<string[]> {
-  for (let folder = dirname(real); ; folder = dirname(folder)) {
-    const { mode } = await stat(folder)
-    if (mode & 0o002 && !(mode & STICKY)) {
-      return [
-        `everyone can replace what is in folder ${formatPrintable(folder)}: chmod o-w ${formatPrintable(folder)}`,
-      ]
-    }
-    if (folder === dirname(folder)) return []
-  }
 }
 
 /**

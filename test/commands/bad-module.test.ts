@@ -6,7 +6,7 @@
 
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
-import { chmod, copyFile, readFile, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ErrorCode } from '../../src/core/errors.js'
 import { certificatePem, createFileKey } from '../support/certificates.js'
@@ -81,6 +81,12 @@ describe('holdfast credential-process', () => {
         'MODULE_INVALID',
         /chmod o-w .*open\.so/,
       ],
+      [
+        'in a folder that anybody can write',
+        () => inFolder('open', 0o777),
+        'MODULE_INVALID',
+        /chmod o-w .*\/open/,
+      ],
     ]
     for (const [title, make, code, says] of files) {
       it(`names a file ${title}`, async () => {
@@ -88,6 +94,31 @@ describe('holdfast credential-process', () => {
         const env = { ...edge.env, FAULTS: '', FAULTY_MODULE: '/nonexistent.so' }
         assertFailure(await runHoldfast(args, { env, timeoutMs: 15_000 }), code, 3, says)
       })
+    }
+
+    it('loads one from a folder with the sticky bit', async () => {
+      const args = credentialProcess(edge, { '--pkcs11-module': await inFolder('sticky', 0o1777) })
+      assertCredentials(await runHoldfast(args, { env: edge.env }))
+    })
+
+    it('takes the default from where the distribution has it, not from the current folder', async () => {
+      const folder = path('trap')
+      await mkdir(folder)
+      await copyFile(createFaulty('').modulePath, join(folder, 'p11-kit-proxy.so'))
+      const args = credentialProcess(edge, {
+        '--pkcs11-module': undefined,
+        '--pkcs11-uri': 'pkcs11:token=none',
+      })
+      const env = { ...edge.env, FAULTS: 'C_Initialize=crash', FAULTY_MODULE: edge.token.modulePath }
+      const result = await runHoldfast(args, { env: { ...env, LD_LIBRARY_PATH: folder } })
+      assertFailure(result, 'TOKEN_NOT_FOUND', 3)
+    })
+
+    async function inFolder(name: string, mode: number): Promise<string> {
+      await mkdir(path(name))
+      await chmod(path(name), mode)
+      await copyFile(edge.token.modulePath, path(`${name}/module.so`))
+      return path(`${name}/module.so`)
     }
 
     async function makeFifo(fifo: string): Promise<string> {

@@ -158,6 +158,14 @@ describe('config files on disk', () => {
       assert.ok(await readConfigFile(join(home, 'closed/good.toml'), uid))
     })
 
+    it('refuses a folder further above that others can write', async () => {
+      const path = await write(join(home, 'a/b/c.toml'), text)
+      await chmod(join(home, 'a'), 0o777)
+      await assertUnsafe(path, `chmod o-w ${join(home, 'a')}`)
+      await chmod(join(home, 'a'), 0o1777)
+      assert.ok(await readConfigFile(path, uid))
+    })
+
     it('refuses the file of a stranger', async () => {
       const path = await write(join(home, 'c.toml'), text)
       if (uid === 0) {

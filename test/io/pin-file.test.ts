@@ -78,6 +78,45 @@ describe('readPinFile', () => {
     await chmod(join(folder, 'a'), 0o1777)
     assert.equal((await read(file)).pin.length, 6)
   })
+  it('refuses a link in a folder in which everyone can put another', async () => {
+    const open = join(folder, 'open')
+    await mkdir(open)
+    await chmod(open, 0o777)
+    await write('471108')
+    await symlink(path, join(open, 'link'))
+    await assert.rejects(read(join(open, 'link')), {
+      code: 'PIN_SOURCE_UNSAFE',
+      message: /chmod o-w .*\/open$/,
+    })
+    await chmod(open, 0o755)
+    assert.equal((await read(join(open, 'link'))).pin.length, 6)
+  })
+  it('refuses a folder of a stranger, or of a group; a group that root chose is told', async () => {
+    const deep = join(folder, 'a')
+    await mkdir(deep)
+    const file = join(deep, 'pin')
+    await write('471108', 0o600, file)
+    if (uid !== 0) {
+      await assert.rejects(readPinFile(file, { uid: uid + 1 }), { code: 'PIN_SOURCE_UNSAFE' })
+      return
+    }
+    await chown(deep, 12345, 12345)
+    await assert.rejects(read(file), { code: 'PIN_SOURCE_UNSAFE', message: /\/a belongs to uid 12345/ })
+    await chown(deep, 0, 50)
+    await chmod(deep, 0o2775)
+    const { warnings } = await read(file)
+    assert.deepEqual(warnings.length, 1)
+    assert.match(warnings[0]!, /is used, but group 50 can replace/)
+    await chown(folder, 12345, 0)
+    await chown(deep, 12345, 50)
+    await chown(file, 12345, 50)
+    await assert.rejects(readPinFile(file, { uid: 12345 }), {
+      code: 'PIN_SOURCE_UNSAFE',
+      message: /chmod g-w .*\/a$/,
+    })
+    await chown(deep, 12345, 12345)
+    assert.equal((await readPinFile(file, { uid: 12345 })).pin.length, 6)
+  })
   it('refuses what is not a file, and does not wait for the writer of a FIFO', async () => {
     execFileSync('mkfifo', ['-m', '600', path])
     for (const other of [path, folder, '/dev/null', '/dev/tty']) {

@@ -3,10 +3,11 @@
  * @see PKCS#11 v2.40 base specification §5.4 (C_Initialize), §5.1 (return values)
  */
 
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, lstatSync, readlinkSync, statSync } from 'node:fs'
 import pkcs11js from 'pkcs11js'
 import { type ErrorCode, HoldfastError } from '../../core/errors.js'
-import type { ModuleReference } from '../../core/token-protocol.js'
+import { findPathRisks, findTrustedOwners, formatPathRisk } from '../../core/path-trust.js'
+import { DEFAULT_MODULE, type ModuleReference } from '../../core/token-protocol.js'
 import { formatList } from '../../core/token-search.js'
 
 /** CKF_OS_LOCKING_OK: without it modules may do no locking against their own threads. */
@@ -14,11 +15,16 @@ const INITIALIZE_FLAGS = 2
 
 /**
  * Loads and initializes a module; whoever calls must C_Finalize it.
+ * @param uid the user who, beside root, may be able to change the module's file
+ * @param warn receives what is unsafe, but was root's choice
  * @throws HoldfastError MODULE_NOT_FOUND, MODULE_INVALID, TOKEN_FAILED
  */
-export function loadModule(reference: ModuleReference): pkcs11js.PKCS11 {
-  const path = 'path' in reference ? reference.path : findModule(reference)
-  verifyModuleFile(path)
+export function loadModule(
+  reference: ModuleReference,
+  { uid, warn }: { readonly uid: number; readonly warn: (text: string) => void },
+): pkcs11js.PKCS11 {
+  const path = 'path' in reference ? locateDefault(reference.path) : findModule(reference)
+  verifyModuleFile(path, uid, warn)
   const module = new pkcs11js.PKCS11()
   try {
     module.load(path)
@@ -58,8 +64,17 @@ function findModule({ name, directory }: { name: string; directory?: string | un
   )
 }
 
-/** A module runs with the rights of its caller, so a file that anybody may replace is not loaded. */
-function verifyModuleFile(path: string): void {
+/**
+ * The default goes by its bare name, for which the dynamic linker looks into every folder of LD_LIBRARY_PATH: also into
+ * the current one, if there is a stray colon. Where the distribution has it, that path is taken.
+ */
+function locateDefault(path: string): string {
+  if (path !== DEFAULT_MODULE) return path
+  return MODULE_DIRECTORIES.map((folder) => `${folder}/${path}`).find((file) => existsSync(file)) ?? path
+}
+
+/** A module runs with the rights of its caller, so a file that others may change or replace is not loaded. */
+function verifyModuleFile(path: string, uid: number, warn: (text: string) => void): void {
   if (!path.includes('/')) return
   const file = statSync(path, { throwIfNoEntry: false })
   if (file === undefined) {
@@ -74,11 +89,19 @@ function verifyModuleFile(path: string): void {
       `${path} is not a file: name the file of a PKCS#11 module with --pkcs11-module`,
     )
   }
-  if ((file.mode & 0o002) !== 0) {
-    throw new HoldfastError(
-      'MODULE_INVALID',
-      `anybody can write to the PKCS#11 module ${path}: chmod o-w ${path}`,
-    )
+  const refuse = (why: string) =>
+    new HoldfastError('MODULE_INVALID', `the PKCS#11 module ${path} is not loaded: ${why}`)
+  if ((file.mode & 0o002) !== 0) throw refuse(`everyone can write it: chmod o-w ${path}`)
+  if ((file.mode & 0o020) !== 0 && file.gid !== 0 && file.gid !== uid) {
+    throw refuse(`group ${file.gid} can write it: chmod g-w ${path}`)
+  }
+  const facts = { lstatSync, readlinkSync }
+  if (!findTrustedOwners(uid, facts).has(file.uid)) {
+    throw refuse(`it belongs to uid ${file.uid}, neither root nor uid ${uid}: chown root ${path}`)
+  }
+  for (const risk of findPathRisks(path, uid, facts)) {
+    if (!risk.isRootsChoice) throw refuse(formatPathRisk(risk))
+    warn(`the PKCS#11 module ${path} is loaded, but ${formatPathRisk(risk)}`)
   }
 }
 

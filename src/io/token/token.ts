@@ -26,6 +26,9 @@ export interface TokenQuery {
   readonly certificate: Certificate | undefined
   readonly certificateUri: Pkcs11Uri | undefined
   readonly keyUri: Pkcs11Uri
+  /** Effective user: beside root, the one in whose hands the module may be. */
+  readonly uid: number
+  readonly warn: (text: string) => void
 }
 
 /** A token that holds the key, ready to sign. */
@@ -54,7 +57,7 @@ export async function withToken(
   login: Login,
   use: (open: () => Promise<OpenToken>) => Promise<void>,
 ): Promise<void> {
-  const module = loadModule(query.module)
+  const module = loadModule(query.module, query)
   try {
     await use(() => openToken(module, query, login))
   } finally {
