@@ -56,7 +56,7 @@ export async function run(argv: ConfigureArguments, context: Context): Promise<v
   await verifyUncontested(profile, file, text, context)
   const key = 'credential_process'
   const matches = isProfileSection(profile)
-  await replaceAwsFile(file, setValue(text, { matches, newSection: header }, key, command))
+  await replaceAwsFile(file, setValue(text, { matches, newSection: header }, key, command), context.uid)
 
   const former = findValue(text, matches, key)
   const verb = former === undefined || former === command ? 'Wrote to' : `Replaced the former ${key} in`

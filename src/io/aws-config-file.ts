@@ -6,6 +6,7 @@
 
 import { isUtf8 } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
+import { lstatSync, readlinkSync } from 'node:fs'
 import {
   type FileHandle,
   mkdir,
@@ -20,6 +21,7 @@ import {
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../core/errors.js'
+import { findPathRisks } from '../core/path-trust.js'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -59,15 +61,24 @@ export async function readAwsFile(path: string): Promise<string> {
 /**
  * Replaces the file by one with this text: written beside it, synced, and renamed over it, with the former
  * owner and mode. A link stays, its target is replaced. A new file gets mode 0600, a new folder 0700.
+ * @param uid effective user: nothing is written where a folder, link or file belongs to another one but root, as with
+ *   `sudo`, where the home may still be that of a user
  * @throws HoldfastError OUTPUT_FAILED; the former file is then untouched
  */
-export async function replaceAwsFile(path: string, text: string): Promise<void> {
+export async function replaceAwsFile(path: string, text: string, uid: number): Promise<void> {
   try {
+    const risks = findPathRisks(path, uid, { lstatSync, readlinkSync })
+    const risk = risks.find(({ by }) => by === 'owner')
+    if (risk !== undefined) throw strangers(path, risk.path, risk.id)
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     const target = await followLink(path)
     const temporary = `${target}.${randomBytes(6).toString('hex')}`
     try {
-      await writeSynced(temporary, text, await stat(target).catch(ignoreMissing))
+      const former = await stat(target).catch(ignoreMissing)
+      if (former !== undefined && former.uid !== uid && former.uid !== 0) {
+        throw strangers(path, target, former.uid)
+      }
+      await writeSynced(temporary, text, former)
       await rename(temporary, target)
     } catch (error) {
       await unlink(temporary).catch(ignoreMissing)
@@ -75,9 +86,17 @@ export async function replaceAwsFile(path: string, text: string): Promise<void> 
     }
     await syncFolder(dirname(target))
   } catch (cause) {
+    if (cause instanceof HoldfastError) throw cause
     const { code, message } = cause as NodeJS.ErrnoException
     throw new HoldfastError('OUTPUT_FAILED', `${path} cannot be written: ${code ?? message}`, { cause })
   }
+}
+
+function strangers(path: string, whose: string, owner: number): HoldfastError {
+  return new HoldfastError(
+    'OUTPUT_FAILED',
+    `${path} is not written: ${whose} belongs to uid ${owner}; run this as that user, or with HOME set to your own`,
+  )
 }
 
 /** Also where the target does not exist yet. */

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import {
   chmod,
   chown,
+  lchown,
   lstat,
   mkdir,
   mkdtemp,
@@ -22,6 +23,8 @@ import {
   readAwsFile,
   replaceAwsFile,
 } from '../../src/io/aws-config-file.js'
+
+const uid = process.geteuid!()
 
 describe('awsConfigPath and awsCredentialsPath', () => {
   it('lie in the home', () => {
@@ -64,25 +67,25 @@ describe('AWS files on disk', () => {
 
   describe('replaceAwsFile', () => {
     it('makes a folder and a file for this user only', async () => {
-      await replaceAwsFile(path, 'text')
+      await replaceAwsFile(path, 'text', uid)
       assert.equal(await readFile(path, 'utf8'), 'text')
       assert.equal(await modeOf(path), 0o600)
       assert.equal(await modeOf(join(home, '.aws')), 0o700)
     })
 
     it('keeps the mode, and leaves nothing else in the folder', async () => {
-      await replaceAwsFile(path, 'old')
+      await replaceAwsFile(path, 'old', uid)
       await chmod(path, 0o640)
-      await replaceAwsFile(path, 'new')
+      await replaceAwsFile(path, 'new', uid)
       assert.equal(await readFile(path, 'utf8'), 'new')
       assert.equal(await modeOf(path), 0o640)
       assert.deepEqual(await readdir(join(home, '.aws')), ['config'])
     })
 
     it('makes a new file instead of writing into the one that others have open', async () => {
-      await replaceAwsFile(path, 'old')
+      await replaceAwsFile(path, 'old', uid)
       const { ino } = await stat(path)
-      await replaceAwsFile(path, 'new')
+      await replaceAwsFile(path, 'new', uid)
       assert.notEqual((await stat(path)).ino, ino)
     })
 
@@ -91,36 +94,66 @@ describe('AWS files on disk', () => {
       await mkdir(join(home, '.aws'))
       await symlink('../dotfiles/aws', path)
       for (const text of ['first', 'second']) {
-        await replaceAwsFile(path, text)
+        await replaceAwsFile(path, text, uid)
         assert.ok((await lstat(path)).isSymbolicLink())
         assert.equal(await readFile(join(home, 'dotfiles/aws'), 'utf8'), text)
       }
     })
 
-    it('keeps the owner if it may, and otherwise changes nothing', async () => {
-      await replaceAwsFile(path, 'old')
+    it('keeps the group if it may, and otherwise changes nothing', async () => {
+      await replaceAwsFile(path, 'old', uid)
       if (process.geteuid!() !== 0) {
         await chmod(join(home, '.aws'), 0o500)
-        await assert.rejects(replaceAwsFile(path, 'new'), { code: 'OUTPUT_FAILED' })
+        await assert.rejects(replaceAwsFile(path, 'new', uid), { code: 'OUTPUT_FAILED' })
         await chmod(join(home, '.aws'), 0o700)
         assert.equal(await readFile(path, 'utf8'), 'old')
         return
       }
-      await chown(path, 1234, 5678)
-      await replaceAwsFile(path, 'new')
-      const { uid, gid } = await stat(path)
-      assert.deepEqual([uid, gid], [1234, 5678])
+      await chown(path, 0, 5678)
+      await replaceAwsFile(path, 'new', uid)
+      assert.equal((await stat(path)).gid, 5678)
+    })
+
+    it('writes nothing where a folder, link or file belongs to another user', async () => {
+      await replaceAwsFile(path, 'old', uid)
+      const stranger = uid === 0 ? 0 : uid + 1
+      if (uid !== 0) {
+        await assert.rejects(replaceAwsFile(path, 'new', stranger), {
+          code: 'OUTPUT_FAILED',
+          message: /belongs to uid/,
+        })
+        return
+      }
+      const link = join(home, 'link')
+      await symlink(path, link)
+      for (const [whose, named] of [
+        [home, path],
+        [join(home, '.aws'), path],
+        [join(home, '.aws'), link],
+        [path, path],
+        [link, link],
+      ] as const) {
+        await lchown(whose, 1234, 1234)
+        await assert.rejects(replaceAwsFile(named, 'new', 0), {
+          code: 'OUTPUT_FAILED',
+          message: `${named} is not written: ${whose} belongs to uid 1234; run this as that user, or with HOME set to your own`,
+        })
+        await lchown(whose, 0, 0)
+      }
+      assert.equal(await readFile(path, 'utf8'), 'old')
+      await replaceAwsFile(link, 'new', 1234)
+      assert.equal(await readFile(path, 'utf8'), 'new')
     })
 
     it('leaves no half file behind when it fails', async () => {
       await mkdir(path, { recursive: true })
-      await assert.rejects(replaceAwsFile(path, 'new'), { code: 'OUTPUT_FAILED' })
+      await assert.rejects(replaceAwsFile(path, 'new', uid), { code: 'OUTPUT_FAILED' })
       assert.deepEqual(await readdir(join(home, '.aws')), ['config'])
     })
 
     it('fails where the folder is a file', async () => {
       await writeFile(join(home, '.aws'), '')
-      await assert.rejects(replaceAwsFile(path, 'new'), { code: 'OUTPUT_FAILED' })
+      await assert.rejects(replaceAwsFile(path, 'new', uid), { code: 'OUTPUT_FAILED' })
     })
   })
 })
