@@ -4,7 +4,7 @@
  */
 
 import { spawn } from 'node:child_process'
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { createEdge, credentialProcess, type Edge } from './edge.js'
@@ -183,7 +183,9 @@ export const PIN_PLACES: readonly PinPlace[] = [
     async lay(edge, pin) {
       const folder = join(edge.token.directory, 'credentials')
       await mkdir(folder, { recursive: true })
-      await writeFile(join(folder, 'holdfast.pin'), pin, { mode: 0o400, flag: 'w' })
+      const file = join(folder, 'holdfast.pin')
+      await rm(file, { force: true }) // nobody but root writes to it a second time
+      await writeFile(file, pin, { mode: 0o400 })
       return { flags: { '--pkcs11-uri': edge.bareUri }, env: { CREDENTIALS_DIRECTORY: folder } }
     },
   },
