@@ -28,6 +28,8 @@ export function findPlainArguments(args: readonly string[]): IdentityArguments |
     for (const token of parseArgs({ args: [...args], options, allowPositionals: true, tokens: true })
       .tokens) {
       if (token.kind === 'option-terminator') return undefined
+      // After a flag without a value, yargs takes these for one.
+      if (token.kind === 'positional' && (token.value === 'true' || token.value === 'false')) return undefined
       const name = token.kind === 'positional' ? 'name' : (ALIASES[token.name] ?? token.name)
       const value = parseValue(name, token.value)
       if (value === undefined || name in plain) return undefined

@@ -140,6 +140,10 @@ describe('holdfast credential-process', () => {
   })
 
   describe('with a module that returns an error', () => {
+    let requests: number
+    before(() => {
+      requests = edge.emulator.journal.length
+    })
     const faults: [fault: string, code: ErrorCode, status: number, says: RegExp][] = [
       ['C_Initialize=return:0x5', 'TOKEN_FAILED', 3, /C_Initialize of .*CKR_GENERAL_ERROR, 0x5/],
       ['C_GetInfo=return:0x54', 'TOKEN_FAILED', 3, /CKR_FUNCTION_NOT_SUPPORTED/],
@@ -175,7 +179,7 @@ describe('holdfast credential-process', () => {
     }
 
     it('sends nothing whatever the module does', () => {
-      assert.deepEqual(edge.emulator.journal, [])
+      assert.equal(edge.emulator.journal.length, requests)
     })
   })
 

@@ -68,6 +68,8 @@ describe('findPlainArguments', () => {
     ['--no-verify-ssl'],
     ['--no-debug'],
     ['--debug=true'],
+    ['--debug', 'true'],
+    ['--use-fips-endpoint', 'false'],
     ['--timeout', '0'],
     ['--timeout', '1e3'],
     ['--timeout', '٣'],
@@ -88,6 +90,8 @@ describe('findPlainArguments', () => {
       fc.constantFrom(
         '',
         'a',
+        'true',
+        'false',
         '7',
         '007',
         '0x7',
