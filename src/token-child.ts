@@ -4,8 +4,6 @@
  * own output on 1 and 2 is captured by the parent.
  */
 
-import { readSync, writeSync } from 'node:fs'
-import { Worker } from 'node:worker_threads'
 import { parseCertificate } from './core/certificate.js'
 import { HoldfastError } from './core/errors.js'
 import {
@@ -20,110 +18,18 @@ import { type TokenInfo, unpad } from './core/pkcs11-match.js'
 import { parsePkcs11Uri } from './core/pkcs11-uri.js'
 import {
   type ChildPin,
-  type Frame,
-  type FromChild,
   formatFailure,
-  formatFrame,
   type GuardSettings,
   type OpenRequest,
   type PinNeed,
   PRELOAD,
-  parseFrame,
-  type ToChild,
 } from './core/token-protocol.js'
+import { receiveBytes, receiveMessage, send } from './io/parent-channel.js'
 import { readPinFile } from './io/pin-file.js'
 import { type PinGuardOptions, rememberRefusal, withPinGuard } from './io/pin-guard/pin-guard.js'
 import type { Login, OpenToken, TokenQuery } from './io/token/token.js'
 import { findTpmStore } from './io/tpm-store.js'
-
-const CHANNEL = 3
-
-let received: Buffer = Buffer.alloc(0)
-
-/** The next frame, or undefined when the parent has closed the channel. Blocks: there is nothing else to do. */
-function receive(): Frame | undefined {
-  const chunk = Buffer.alloc(65536)
-  for (;;) {
-    const parsed = parseFrame(received)
-    if (parsed !== undefined) {
-      received = parsed.rest
-      return parsed.frame
-    }
-    const length = readSync(CHANNEL, chunk)
-    if (length === 0) return undefined
-    received = Buffer.concat([received, chunk.subarray(0, length)])
-    chunk.fill(0, 0, length)
-  }
-}
-
-function receiveMessage(): ToChild | undefined {
-  const frame = receive()
-  return frame !== undefined && 'json' in frame ? (frame.json as ToChild) : undefined
-}
-
-function receiveBytes(): Uint8Array {
-  const frame = receive()
-  if (frame === undefined || !('bytes' in frame)) throw new Error('expected bytes')
-  return frame.bytes
-}
-
-function sendFrame(frame: Frame): void {
-  for (let rest = formatFrame(frame); rest.length > 0; ) rest = rest.subarray(writeSync(CHANNEL, rest))
-}
-
-function send(message: FromChild, bytes?: Uint8Array): void {
-  sendFrame({ json: message })
-  if (bytes !== undefined) sendFrame({ bytes })
-}
-
-interface Watchdog {
-  /** From now on the module has this long, pauses not counted. */
-  start(timeoutMs: number): void
-  /** How much of that is left, in milliseconds. */
-  leftMs(): number
-  pause(): void
-  resume(): void
-  /** The answer is out: what is left is to finalize the module, for which the parent need not live. */
-  finish(): void
-}
-
-const FINALIZE_LIMIT_MS = 5000
-/** The parent waits so much shorter, because it has the better message. */
-const GRACE_MS = 1000
-
-/**
- * Ends this process when the module holds it for too long, or when the parent has died. A call into the module
- * blocks this thread, so only another thread can do it. While the program is waited for (a person types
- * the PIN) the time does not count, and the closed channel tells of the parent's death.
- */
-function createWatchdog(): Watchdog {
-  const [WAKE, MODE, LEFT_MS] = [0, 1, 2]
-  const [PAUSED, RUNNING, FINISHING] = [0, 1, 2]
-  const state = new Int32Array(new SharedArrayBuffer(12))
-  const code = `
-    const { workerData: { state, parent } } = require('node:worker_threads')
-    const step = 250
-    for (;;) {
-      Atomics.wait(state, ${WAKE}, 0, step)
-      const mode = Atomics.load(state, ${MODE})
-      if (mode === ${PAUSED}) continue
-      const left = Atomics.sub(state, ${LEFT_MS}, step) - step
-      if (mode === ${RUNNING} && process.ppid !== parent && left > 1000) Atomics.store(state, ${LEFT_MS}, 1000)
-      if (left <= 0) process.kill(process.pid, 'SIGKILL')
-    }`
-  new Worker(code, { eval: true, workerData: { state, parent: process.ppid } }).unref()
-  const setMode = (mode: number, leftMs?: number) => {
-    if (leftMs !== undefined) Atomics.store(state, LEFT_MS, leftMs)
-    Atomics.store(state, MODE, mode)
-  }
-  return {
-    start: (timeoutMs) => setMode(RUNNING, timeoutMs + GRACE_MS),
-    leftMs: () => Atomics.load(state, LEFT_MS) - GRACE_MS,
-    pause: () => setMode(PAUSED),
-    resume: () => setMode(RUNNING),
-    finish: () => setMode(FINISHING, FINALIZE_LIMIT_MS),
-  }
-}
+import { createWatchdog, type Watchdog } from './io/watchdog.js'
 
 function parseQuery(request: OpenRequest): TokenQuery {
   return {
@@ -259,7 +165,7 @@ async function importToken(): Promise<typeof import('./io/token/token.js')> {
 }
 
 async function main(): Promise<void> {
-  const watchdog = createWatchdog()
+  const watchdog = createWatchdog(process.ppid)
   // Whoever starts the child early and is sure that a token will be used has the module's binding loaded early.
   // A failure is told when somebody listens.
   const preloaded = process.argv.includes(PRELOAD) ? importToken() : undefined
