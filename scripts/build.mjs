@@ -166,13 +166,12 @@ function requireLate(file) {
     },
   )
   const uses = /(\bnew )?\b(import_\w+)\./g
-  writeFileSync(
-    file,
-    code.replaceAll(uses, (use, create = '', name) => {
-      if (!late.has(name)) return use
-      return create ? `new (${name}()).` : `${name}().`
-    }),
-  )
+  const whole = code.replaceAll(uses, (use, create = '', name) => {
+    if (!late.has(name)) return use
+    return create ? `new (${name}()).` : `${name}().`
+  })
+  // Each file that imports pkcs11js would otherwise make a copy of its thousand constants.
+  writeFileSync(file, whole.replaceAll('__toESM(require_pkcs11js(), 1)', '{ default: require_pkcs11js() }'))
 }
 
 /**

@@ -165,7 +165,7 @@ async function importToken(): Promise<typeof import('./io/token/token.js')> {
 }
 
 async function main(): Promise<void> {
-  const watchdog = createWatchdog(process.ppid)
+  const parent = process.ppid
   // Whoever starts the child early and is sure that a token will be used has the module's binding loaded early.
   // A failure is told when somebody listens.
   const preloaded = process.argv.includes(PRELOAD) ? importToken() : undefined
@@ -173,6 +173,7 @@ async function main(): Promise<void> {
   const first = receiveMessage()
   if (first === undefined) return
   if (!('open' in first)) throw new Error('expected a request to open')
+  const watchdog = createWatchdog(parent)
   watchdog.start(first.open.timeoutMs)
   const { withToken } = await (preloaded ?? importToken())
   const query = parseQuery(first.open)
@@ -192,9 +193,9 @@ async function serve(open: () => Promise<OpenToken>, watchdog: Watchdog): Promis
     opened: {
       certificate: Buffer.from(token.certificate.der).toString('base64'),
       chain: token.chain.map((der) => Buffer.from(der).toString('base64')),
-      algorithm: token.algorithm,
     },
   })
+  token.prepare()
   for (;;) {
     watchdog.pause()
     const message = receiveMessage()

@@ -6,7 +6,6 @@
 
 import { HoldfastError, isErrorCode } from './errors.js'
 import type { PinSource, TokenIdentity } from './pin.js'
-import type { SigningAlgorithm } from './signer.js'
 
 /** Argument of the child that makes it load the PKCS#11 binding before it has been told what for. */
 export const PRELOAD = '--preload'
@@ -63,7 +62,7 @@ export type ToChild = { readonly open: OpenRequest } | { readonly sign: true } |
  * program for the PIN.
  */
 export type FromChild =
-  | { readonly opened: { certificate: string; chain: readonly string[]; algorithm: SigningAlgorithm } }
+  | { readonly opened: { certificate: string; chain: readonly string[] } }
   | { readonly needPin: PinNeed }
   | { readonly warning: string }
   | { readonly signed: true }
@@ -126,7 +125,6 @@ const SHAPES: Readonly<Record<string, (value: unknown) => boolean>> = {
     hasFields(value, {
       certificate: TEXT,
       chain: (chain) => Array.isArray(chain) && chain.every(TEXT),
-      algorithm: (algorithm) => isSigningAlgorithm(algorithm),
     }),
   needPin: (value) =>
     hasFields(value, {
@@ -148,10 +146,6 @@ const SHAPES: Readonly<Record<string, (value: unknown) => boolean>> = {
 function hasFields(value: unknown, fields: Readonly<Record<string, (field: unknown) => boolean>>): boolean {
   if (typeof value !== 'object' || value === null) return false
   return Object.entries(fields).every(([name, isValid]) => isValid((value as Record<string, unknown>)[name]))
-}
-
-function isSigningAlgorithm(value: unknown): value is SigningAlgorithm {
-  return value === 'AWS4-X509-RSA-SHA256' || value === 'AWS4-X509-ECDSA-SHA256'
 }
 
 /**

@@ -11,6 +11,7 @@ import { basename, dirname, join } from 'node:path'
 import type { Duplex, Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { parseCertificate, signingAlgorithmOf } from '../core/certificate.js'
 import { HoldfastError } from '../core/errors.js'
 import type { SignerSource } from '../core/signer.js'
 import {
@@ -140,10 +141,13 @@ export function createTokenSource(options: TokenProcessOptions): SignerSource {
         // The child repeats a certificate that it was given; no module is to put another in its place.
         const { certificate = opened.certificate } = options.request
         if (certificate !== opened.certificate) throw strayBytes()
+        const der = Buffer.from(certificate, 'base64')
         return await use({
-          certificate: Buffer.from(certificate, 'base64'),
+          certificate: der,
           chain: opened.chain.map((der) => Buffer.from(der, 'base64')),
-          algorithm: opened.algorithm,
+          get algorithm() {
+            return signingAlgorithmOf(parseCertificate(der))
+          },
           sign: async (message) => {
             child.send({ sign: true }, message)
             await child.answer('signed', { signal })

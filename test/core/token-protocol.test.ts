@@ -116,7 +116,7 @@ describe('parseFrame', () => {
 
 describe('parseFromChild', () => {
   const token = { manufacturer: 'm', model: 'm', serial: '1', label: 'l' }
-  const opened = { certificate: 'AA==', chain: ['AA=='], algorithm: 'AWS4-X509-RSA-SHA256' }
+  const opened = { certificate: 'AA==', chain: ['AA=='] }
   for (const message of [
     { opened },
     { needPin: { token, flags: 5 } },
@@ -143,7 +143,6 @@ describe('parseFromChild', () => {
     { opened: { ...opened, chain: [1] } },
     { opened: { ...opened, chain: 'AA==' } },
     { opened: { ...opened, certificate: undefined } },
-    { opened: { ...opened, algorithm: 'none' } },
     { needPin: 5 },
     { needPin: { token, flags: '5' } },
     { needPin: { token: { ...token, label: null }, flags: 5 } },

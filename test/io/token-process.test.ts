@@ -19,7 +19,7 @@ describe('createTokenSource', () => {
     flags: 5,
   })
   const opened = (certificate = 'AQ=='): FromChild => ({
-    opened: { certificate, chain: [], algorithm: 'AWS4-X509-RSA-SHA256' },
+    opened: { certificate, chain: [] },
   })
 
   /** Uses a child that says all of `messages` at once; a Buffer is a frame of bytes. */

@@ -36,7 +36,8 @@ export interface OpenToken {
   readonly certificate: Certificate
   /** Other certificates on the certificate's token, DER. */
   readonly chain: readonly Uint8Array[]
-  readonly algorithm: SigningAlgorithm
+  /** Takes time while the program is busy that would else be taken while it waits for a signature. */
+  prepare(): void
   /** Logs in if the token or the key wants it, and signs `message` once. */
   sign(message: Uint8Array): Promise<Uint8Array>
 }
@@ -77,14 +78,15 @@ async function openToken(module: pkcs11js.PKCS11, query: TokenQuery, login: Logi
   const found = certificateUri && (await findCertificate(tokens, certificateUri, sessions))
   const keyToken = chooseKeyToken(tokens, keyUri, found?.token)
   const certificate = found?.certificate ?? query.certificate!
-  const algorithm = signingAlgorithmOf(certificate)
   return {
     certificate,
     chain: found?.chain ?? [],
-    algorithm,
+    // Loads node:crypto.
+    prepare: () => void signingAlgorithmOf(certificate),
     sign: (message) =>
       signOnce(module, sessions, keyToken, message, {
-        chooseMechanism: (key) => chooseMechanism(module, sessions, keyToken, key, algorithm),
+        chooseMechanism: (key) =>
+          chooseMechanism(module, sessions, keyToken, key, signingAlgorithmOf(certificate)),
         findKey: () => findKey(sessions, keyToken, keyUri, certificate, found?.id),
       }),
   }
