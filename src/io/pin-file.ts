@@ -1,10 +1,22 @@
 /**
  * Reads a PIN from a file, after a look at the file that was opened (not at a name that could be swapped
  * meanwhile) and at the folders above it. A PIN file that others can read or replace is refused, except where an
- * orchestrator made it (systemd credentials, container secrets) and the user has no say in its mode.
+ * orchestrator made it (systemd credentials, container secrets) and the user has no say in its mode. All calls are
+ * synchronous: the token child has nothing else to do, and the detour over another thread takes ten times as long.
  */
-import { type BigIntStats, constants, lstatSync, readlinkSync } from 'node:fs'
-import { access, type FileHandle, open, readlink, realpath, statfs } from 'node:fs/promises'
+import {
+  accessSync,
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  realpathSync,
+  statfsSync,
+} from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../core/errors.js'
 import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
@@ -37,7 +49,7 @@ export async function findSystemdCredential(
   if (!env.CREDENTIALS_DIRECTORY) return undefined
   const path = join(env.CREDENTIALS_DIRECTORY, 'holdfast.pin')
   try {
-    await access(path)
+    accessSync(path)
     return path
   } catch (error) {
     // One that is there but cannot be read is an error when the PIN is needed, not a reason to look elsewhere.
@@ -56,33 +68,33 @@ export async function readPinFile(
   path: string,
   options: { readonly uid: number; readonly credentialsDirectory?: string | undefined },
 ): Promise<StoredPin> {
-  let file: FileHandle | undefined
+  let file: number | undefined
   try {
     // Without O_NONBLOCK opening a FIFO waits for a writer. Links are followed: container secrets are links.
-    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
-    return await readOpenFile(file, path, options)
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+    return readOpenFile(file, path, options)
   } catch (cause) {
     if (cause instanceof HoldfastError) throw cause
     throw unreadable(path, isMissing(cause) ? 'does not exist' : `cannot be read: ${describe(cause)}`, cause)
   } finally {
-    await file?.close()
+    if (file !== undefined) closeSync(file)
   }
 }
 
-async function readOpenFile(
-  file: FileHandle,
+function readOpenFile(
+  file: number,
   path: string,
   { uid, credentialsDirectory }: { uid: number; credentialsDirectory?: string | undefined },
-): Promise<StoredPin> {
-  const before = await file.stat({ bigint: true })
+): StoredPin {
+  const before = fstatSync(file, { bigint: true })
   if (!before.isFile()) {
     throw new HoldfastError('PIN_SOURCE_UNSAFE', `PIN file ${formatPrintable(path)} is not a regular file`)
   }
-  const real = await findRealPath(file, path)
+  const real = findRealPath(file, path)
   const fileFaults = findFileFaults(before, real, uid)
   const risks = findPathRisks(path, uid, { lstatSync, readlinkSync })
   const faults = [...fileFaults, ...risks.map(formatPathRisk)]
-  const isSecretMount = await isInSecretMount(real, credentialsDirectory)
+  const isSecretMount = isInSecretMount(real, credentialsDirectory)
   const risk = risks.find(({ isRootsChoice }) => !isRootsChoice)
   const fault = fileFaults[0] ?? (risk && formatPathRisk(risk))
   if (fault !== undefined && !isSecretMount) {
@@ -90,8 +102,8 @@ async function readOpenFile(
   }
   // Kubernetes swaps the folder behind the link at each start: what stays the same is the name that was given.
   const name = formatPinSource({ kind: 'file', path: isSecretMount ? resolve(path) : real })
-  const bytes = await readBytes(file, path)
-  const after = await file.stat({ bigint: true })
+  const bytes = readBytes(file, path)
+  const after = fstatSync(file, { bigint: true })
   if (after.mtimeNs !== before.mtimeNs || after.ctimeNs !== before.ctimeNs || after.size !== before.size) {
     throw unreadable(path, 'changed while it was read: run again')
   }
@@ -108,8 +120,12 @@ async function readOpenFile(
 }
 
 /** The file's own name now, without a second walk through the links where the system can tell. */
-async function findRealPath(file: FileHandle, path: string): Promise<string> {
-  return await readlink(`/proc/self/fd/${file.fd}`).catch(() => realpath(path))
+function findRealPath(file: number, path: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${file}`)
+  } catch {
+    return realpathSync(path)
+  }
 }
 
 function identify(stats: BigIntStats, real: string) {
@@ -147,22 +163,29 @@ function findFileFaults(stats: BigIntStats, real: string, uid: number): string[]
  * systemd credentials; Docker, Podman and Kubernetes secrets at their usual place; and Kubernetes secrets mounted
  * anywhere: a memory file system with folders named `..2026_01_02_03_04_05.123`, swapped by a link `..data`.
  */
-async function isInSecretMount(real: string, credentialsDirectory: string | undefined): Promise<boolean> {
+function isInSecretMount(real: string, credentialsDirectory: string | undefined): boolean {
   const folders = ['/run/secrets', '/var/run/secrets', '/run/credentials']
-  if (credentialsDirectory)
-    folders.push(await realpath(credentialsDirectory).catch(() => credentialsDirectory))
+  if (credentialsDirectory) folders.push(resolveLinks(credentialsDirectory))
   if (folders.some((folder) => real.startsWith(`${folder}/`))) return true
   const folder = dirname(real)
   if (!/^\.\.\d{4}_/.test(basename(folder))) return false
-  const { type } = await statfs(folder)
+  const { type } = statfsSync(folder)
   return type === TMPFS_MAGIC || type === RAMFS_MAGIC
 }
 
-async function readBytes(file: FileHandle, path: string): Promise<Uint8Array> {
+function resolveLinks(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    return path
+  }
+}
+
+function readBytes(file: number, path: string): Uint8Array {
   const bytes = new Uint8Array(MAX_PIN_FILE_BYTES + 1)
   let length = 0
   for (;;) {
-    const { bytesRead } = await file.read(bytes, length, bytes.length - length)
+    const bytesRead = readSync(file, bytes, length, bytes.length - length, null)
     length += bytesRead
     if (bytesRead === 0) return bytes.subarray(0, length)
     if (length > MAX_PIN_FILE_BYTES) {

@@ -11,7 +11,7 @@
  * has refused it with a reason. Of the logins with it that run at one moment each costs a try, and so does each that is
  * killed, times out or fails without a reason before the refusal is on disk.
  */
-import { unlink } from 'node:fs/promises'
+import { rmSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { HoldfastError } from '../../core/errors.js'
@@ -42,7 +42,6 @@ import {
   unavailable,
 } from './record-files.js'
 import {
-  codeOf,
   describeFault,
   findRecordsFolder,
   isMissing,
@@ -77,12 +76,12 @@ const LOOK_AGAIN_MS = 50
  * @throws HoldfastError TOKEN_TIMEOUT if `signal` ends the wait for another process's login with this PIN
  */
 export async function withPinGuard<T>(options: PinGuardOptions, login: () => Promise<T> | T): Promise<T> {
-  const guard = await openGuard(options)
+  const guard = openGuard(options)
   if (guard === undefined) return login()
   for (;;) {
-    const verdict = await judge(guard)
+    const verdict = judge(guard)
     if (verdict === 'proven') return loginProven(guard, login)
-    if (verdict === 'unproven' && (await claim(guard))) return loginUnproven(guard, login)
+    if (verdict === 'unproven' && claim(guard)) return loginUnproven(guard, login)
     await waitForOther(options)
   }
 }
@@ -93,16 +92,14 @@ export async function withPinGuard<T>(options: PinGuardOptions, login: () => Pro
  * @returns `error`, or what to throw instead of it
  */
 export async function rememberRefusal(options: PinGuardOptions, error: unknown): Promise<unknown> {
-  const guard = isPinRefusal(error, true) ? await openGuard(options) : undefined
+  const guard = isPinRefusal(error, true) ? openGuard(options) : undefined
   if (guard === undefined) return error
   const { names } = guard
   try {
     if (guard.folder.path === undefined) throw new Error('there is no state folder')
-    await replaceRecord(pathOf(guard, names.tried()), createRecord(guard, 'refused', error))
-    await unlink(pathOf(guard, names.good)).catch((cause) => {
-      // A parallel run was refused as well.
-      if (codeOf(cause) !== 'ENOENT') throw cause
-    })
+    replaceRecord(pathOf(guard, names.tried()), createRecord(guard, 'refused', error))
+    // There is none if a parallel run was refused as well.
+    rmSync(pathOf(guard, names.good), { force: true })
     return error
   } catch (cause) {
     const { code, message } = error as HoldfastError
@@ -126,7 +123,7 @@ export async function forgetPinRecords(
   const leftAlone: string[] = []
   for (const directory of directories) {
     try {
-      forgotten.push(...(await forgetIn(await findRecordsFolder(directory, uid), uid, matches)))
+      forgotten.push(...forgetIn(findRecordsFolder(directory, uid), uid, matches))
     } catch (error) {
       if (error instanceof HoldfastError) throw error
       if (!isMissing(error)) leftAlone.push(`${formatPrintable(directory)}: ${describeFault(error)}`)
@@ -135,20 +132,22 @@ export async function forgetPinRecords(
   return { forgotten, leftAlone }
 }
 
-async function forgetIn(
+function forgetIn(
   folder: string,
   uid: number,
   matches: (token: TokenIdentity) => boolean,
-): Promise<ForgottenPinRecord[]> {
+): ForgottenPinRecord[] {
   const forgotten: ForgottenPinRecord[] = []
-  for (const name of await listRecords(folder)) {
+  for (const name of listRecords(folder)) {
     const path = join(folder, name)
-    const found = await readRecord(path, uid)
+    const found = readRecord(path, uid)
     const record = found === 'damaged' ? undefined : found
     if (found === undefined || (record !== undefined && !matches(record.token))) continue
-    await removeRecord(path).catch((cause) => {
+    try {
+      removeRecord(path)
+    } catch (cause) {
       throw unavailable(path, cause)
-    })
+    }
     forgotten.push({ path, record })
   }
   return forgotten
@@ -175,27 +174,27 @@ interface Guard extends PinGuardOptions {
 }
 
 /** Undefined for a typed PIN. */
-async function openGuard(options: PinGuardOptions): Promise<Guard | undefined> {
+function openGuard(options: PinGuardOptions): Guard | undefined {
   const { pin, token, directories, uid } = options
   if (pin.kind === 'typed') return undefined
   const names = pinRecordNames(token, pin)
-  const folder = await openStateFolder(directories, uid)
-  return { ...options, pin, names, folder, writer: await readWriter() }
+  const folder = openStateFolder(directories, uid)
+  return { ...options, pin, names, folder, writer: readWriter() }
 }
 
 function pathOf({ folder }: Guard, name: string): string {
   return join(folder.path!, name)
 }
 
-async function judge(guard: Guard): Promise<PinVerdict> {
+function judge(guard: Guard): PinVerdict {
   const { folder, names } = guard
-  const tried = [await findTried(guard), ...(await findTriedElsewhere(guard))]
+  const tried = [findTried(guard), ...findTriedElsewhere(guard)]
   // Read last, right before the login: a parallel run that the token refuses takes it away.
-  const good = folder.path === undefined ? undefined : await read(guard, names.good)
+  const good = folder.path === undefined ? undefined : read(guard, names.good)
   let verdict = judgePinRecord(good, false)
   for (const record of tried) {
     if (record === undefined) continue
-    const writerLives = record.state === 'trying' && (await isAlive(record.writer, guard.writer))
+    const writerLives = record.state === 'trying' && isAlive(record.writer, guard.writer)
     const worse = judgePinRecord(record, writerLives)
     if (worse === 'refused') throw refusedBefore(record)
     verdict = worse
@@ -203,10 +202,10 @@ async function judge(guard: Guard): Promise<PinVerdict> {
   return verdict
 }
 
-async function findTried(guard: Guard): Promise<PinRecord | undefined> {
+function findTried(guard: Guard): PinRecord | undefined {
   const { folder, names } = guard
   if (folder.path === undefined) return undefined
-  const present = await listRecords(folder.path, names.prefix)
+  const present = listRecords(folder.path, names.prefix)
   return present.some(isTriedName) ? read(guard, names.tried()) : undefined
 }
 
@@ -215,13 +214,13 @@ async function findTried(guard: Guard): Promise<PinRecord | undefined> {
  * folder may be open to others by now, who could take away a record or put it back; but they cannot make one that is
  * ours, and it can only speak against the PIN. What is damaged there says nothing.
  */
-async function findTriedElsewhere({ folder, names, uid }: Guard): Promise<PinRecord[]> {
+function findTriedElsewhere({ folder, names, uid }: Guard): PinRecord[] {
   const found: PinRecord[] = []
   for (const path of folder.others) {
     try {
-      await verifyFolder(path, uid)
-      const present = await listRecords(path, names.prefix)
-      const record = present.some(isTriedName) ? await readRecord(join(path, names.tried()), uid) : undefined
+      verifyFolder(path, uid)
+      const present = listRecords(path, names.prefix)
+      const record = present.some(isTriedName) ? readRecord(join(path, names.tried()), uid) : undefined
       if (record !== undefined && record !== 'damaged' && record.state !== 'good') found.push(record)
     } catch {
       // It is not there, not ours, or cannot be read.
@@ -230,9 +229,9 @@ async function findTriedElsewhere({ folder, names, uid }: Guard): Promise<PinRec
   return found
 }
 
-async function read(guard: Guard, name: string): Promise<PinRecord | undefined> {
+function read(guard: Guard, name: string): PinRecord | undefined {
   const path = pathOf(guard, name)
-  const record = await readRecord(path, guard.uid)
+  const record = readRecord(path, guard.uid)
   if (record === 'damaged') throw damagedRecord(path, guard.pin)
   return record
 }
@@ -251,7 +250,7 @@ async function waitForOther({ signal, token }: PinGuardOptions): Promise<void> {
 }
 
 /** Says on disk that this process is about to try the PIN. False if another one says so already. */
-async function claim(guard: Guard): Promise<boolean> {
+function claim(guard: Guard): boolean {
   const { folder, names } = guard
   if (folder.path === undefined || !folder.writable) {
     throw new HoldfastError(
@@ -260,7 +259,7 @@ async function claim(guard: Guard): Promise<boolean> {
     )
   }
   try {
-    return await addRecord(pathOf(guard, names.tried()), createRecord(guard, 'trying'))
+    return addRecord(pathOf(guard, names.tried()), createRecord(guard, 'trying'))
   } catch (error) {
     throw unavailable(folder.path, error)
   }
@@ -274,16 +273,19 @@ async function loginUnproven<T>(guard: Guard, login: () => Promise<T> | T): Prom
     result = await login()
   } catch (error) {
     const isRefusal = isPinRefusal(error, false)
-    const kept = isRefusal ? replaceRecord(tried, createRecord(guard, 'refused', error)) : removeRecord(tried)
-    // If that fails, `trying` stays, which counts as refused as well.
-    await kept.catch(() => undefined)
+    try {
+      if (isRefusal) replaceRecord(tried, createRecord(guard, 'refused', error))
+      else removeRecord(tried)
+    } catch {
+      // Then `trying` stays, which counts as refused as well.
+    }
     throw isRefusal ? explainRefusal(error, guard.pin.name) : error
   }
   try {
     // In this order a full disk leaves no record at all, and the next login is an unproven one again.
-    await unlink(tried)
-    await replaceRecord(pathOf(guard, names.good), createRecord(guard, 'good'))
-    await forgetOutdated(guard)
+    unlinkSync(tried)
+    replaceRecord(pathOf(guard, names.good), createRecord(guard, 'good'))
+    forgetOutdated(guard)
   } catch {
     // The login worked, and that is what counts.
   }
@@ -297,18 +299,22 @@ async function loginProven<T>(guard: Guard, login: () => Promise<T> | T): Promis
   } catch (error) {
     throw await rememberRefusal(guard, error)
   }
-  await forgetOutdated(guard).catch(() => undefined)
+  try {
+    forgetOutdated(guard)
+  } catch {
+    // It is done the next time.
+  }
   return result
 }
 
 /** Called when the PIN is good: what was refused before need not be kept for ever. */
-async function forgetOutdated(guard: Guard): Promise<void> {
+function forgetOutdated(guard: Guard): void {
   const { folder, names, now, uid } = guard
-  for (const name of await listRecords(folder.path!, names.prefix)) {
+  for (const name of listRecords(folder.path!, names.prefix)) {
     if (name === names.good) continue
-    const record = await readRecord(pathOf(guard, name), uid)
+    const record = readRecord(pathOf(guard, name), uid)
     if (record === undefined) continue
-    if (record === 'damaged' || isOutdated(record, now())) await unlink(pathOf(guard, name))
+    if (record === 'damaged' || isOutdated(record, now())) unlinkSync(pathOf(guard, name))
   }
 }
 

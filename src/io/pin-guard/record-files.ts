@@ -3,8 +3,19 @@
  * written is not believed.
  */
 import { randomUUID } from 'node:crypto'
-import { constants } from 'node:fs'
-import { link, open, readdir, rename, unlink } from 'node:fs/promises'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { HoldfastError } from '../../core/errors.js'
 import { findPinRecord, formatPinRecord, isRecordName, type PinRecord } from '../../core/pin-record.js'
@@ -17,10 +28,9 @@ const MAX_RECORD_BYTES = 4096
  * Names of the records in `folder` that begin with `prefix`; none if there is no such folder.
  * @throws HoldfastError PIN_GUARD_UNAVAILABLE
  */
-export async function listRecords(folder: string, prefix = ''): Promise<string[]> {
+export function listRecords(folder: string, prefix = ''): string[] {
   try {
-    const names = await readdir(folder)
-    return names.filter((name) => name.startsWith(prefix) && isRecordName(name))
+    return readdirSync(folder).filter((name) => name.startsWith(prefix) && isRecordName(name))
   } catch (error) {
     if (isMissing(error)) return []
     throw unavailable(folder, error)
@@ -32,17 +42,17 @@ export async function listRecords(folder: string, prefix = ''): Promise<string[]
  * `damaged`.
  * @throws HoldfastError PIN_GUARD_UNAVAILABLE
  */
-export async function readRecord(path: string, uid: number): Promise<PinRecord | 'damaged' | undefined> {
+export function readRecord(path: string, uid: number): PinRecord | 'damaged' | undefined {
   try {
-    const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
     try {
-      const { mode, uid: owner, size } = await file.stat()
+      const { mode, uid: owner, size } = fstatSync(file)
       const isFile = (mode & constants.S_IFMT) === constants.S_IFREG
       const isShared = (mode & 0o022) !== 0
       if (!isFile || isShared || !isTrusted(owner, uid) || size > MAX_RECORD_BYTES) return 'damaged'
-      return findPinRecord(await file.readFile('utf8')) ?? 'damaged'
+      return findPinRecord(readFileSync(file, 'utf8')) ?? 'damaged'
     } finally {
-      await file.close()
+      closeSync(file)
     }
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined
@@ -52,48 +62,48 @@ export async function readRecord(path: string, uid: number): Promise<PinRecord |
 }
 
 /** Puts a record where there is none. False if there is one. */
-export async function addRecord(path: string, record: PinRecord): Promise<boolean> {
-  const temporary = await writeTemporary(path, record)
+export function addRecord(path: string, record: PinRecord): boolean {
+  const temporary = writeTemporary(path, record)
   try {
-    await link(temporary, path)
+    linkSync(temporary, path)
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false
     throw error
   } finally {
-    await unlink(temporary)
+    unlinkSync(temporary)
   }
   try {
-    await syncFolder(dirname(path))
+    syncFolder(dirname(path))
   } catch (error) {
-    await unlink(path)
+    unlinkSync(path)
     throw error
   }
   return true
 }
 
 /** Puts a record in the place of any other. */
-export async function replaceRecord(path: string, record: PinRecord): Promise<void> {
-  await rename(await writeTemporary(path, record), path)
-  await syncFolder(dirname(path))
+export function replaceRecord(path: string, record: PinRecord): void {
+  renameSync(writeTemporary(path, record), path)
+  syncFolder(dirname(path))
 }
 
 /** Takes a record away, for good. */
-export async function removeRecord(path: string): Promise<void> {
-  await unlink(path)
-  await syncFolder(dirname(path))
+export function removeRecord(path: string): void {
+  unlinkSync(path)
+  syncFolder(dirname(path))
 }
 
-async function writeTemporary(path: string, record: PinRecord): Promise<string> {
+function writeTemporary(path: string, record: PinRecord): string {
   const temporary = `${path}.${randomUUID()}`
-  const file = await open(temporary, 'wx', 0o600)
+  const file = openSync(temporary, 'wx', 0o600)
   try {
-    await file.writeFile(formatPinRecord(record))
-    await file.sync()
+    writeFileSync(file, formatPinRecord(record))
+    fsyncSync(file)
   } catch (error) {
-    await unlink(temporary)
+    unlinkSync(temporary)
     throw error
   } finally {
-    await file.close()
+    closeSync(file)
   }
   return temporary
 }

@@ -2,8 +2,16 @@
  * The folder that keeps the records of tried PINs: chosen among candidates, made where it is missing, and used only
  * if nobody else can put something into it.
  */
-import { constants } from 'node:fs'
-import { access, lstat, mkdir, open, realpath } from 'node:fs/promises'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  realpathSync,
+} from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { formatPrintable } from '../../core/printable.js'
 
@@ -26,16 +34,16 @@ export interface StateFolder {
  * @param directories state folders, best first, as from `stateDirectories`
  * @param uid effective user id of this process
  */
-export async function openStateFolder(directories: readonly string[], uid: number): Promise<StateFolder> {
+export function openStateFolder(directories: readonly string[], uid: number): StateFolder {
   const obstacles: string[] = []
   let readable: string | undefined
   const candidates = directories.map((directory) => resolve(directory, RECORDS_FOLDER))
   const others = (used?: string) => candidates.filter((path) => path !== used)
   for (const directory of directories) {
     try {
-      const path = await findRecordsFolder(directory, uid, makeFolder)
+      const path = findRecordsFolder(directory, uid, makeFolder)
       readable ??= path
-      await access(path, constants.W_OK)
+      accessSync(path, constants.W_OK)
       return { path, writable: true, obstacles, others: others(path) }
     } catch (error) {
       obstacles.push(`${formatPrintable(directory)}: ${describeFault(error)}`)
@@ -50,19 +58,19 @@ export async function openStateFolder(directories: readonly string[], uid: numbe
  * @param prepare called with each of the two folders before it is looked at
  * @throws Error of the file system, or one that says who could meddle
  */
-export async function findRecordsFolder(
+export function findRecordsFolder(
   directory: string,
   uid: number,
-  prepare: (path: string) => Promise<void> = async () => {},
-): Promise<string> {
+  prepare: (path: string) => void = () => {},
+): string {
   const named = resolve(directory)
-  await prepare(named)
-  verifyOwner(named, (await lstat(named)).uid, uid)
-  const real = await realpath(named)
-  await verifyFolder(real, uid, 0o022)
+  prepare(named)
+  verifyOwner(named, lstatSync(named).uid, uid)
+  const real = realpathSync(named)
+  verifyFolder(real, uid, 0o022)
   const path = join(real, RECORDS_FOLDER)
-  await prepare(path)
-  await verifyFolder(path, uid, 0o077)
+  prepare(path)
+  verifyFolder(path, uid, 0o077)
   return path
 }
 
@@ -70,28 +78,32 @@ export async function findRecordsFolder(
  * Makes the folder and those above it, open to nobody else, and on disk. mkdir's own `recursive` never comes back
  * where a folder exists and yet none can be made in it, such as /proc.
  */
-async function makeFolder(path: string): Promise<void> {
-  const make = () =>
-    mkdir(path, 0o700).catch((error) => {
-      if (codeOf(error) === 'EEXIST') return 'exists'
+function makeFolder(path: string): void {
+  const make = () => {
+    try {
+      mkdirSync(path, 0o700)
+      return true
+    } catch (error) {
+      if (codeOf(error) === 'EEXIST') return false
       throw error
-    })
+    }
+  }
   try {
-    if ((await make()) === 'exists') return
+    if (!make()) return
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error
-    await makeFolder(dirname(path))
-    await make()
+    makeFolder(dirname(path))
+    make()
   }
-  await syncFolder(dirname(path))
+  syncFolder(dirname(path))
 }
 
 /**
  * @param forbidden bits of the mode that it may not have
  * @throws Error unless `path` is a folder, and no link to one, of root or `uid`
  */
-export async function verifyFolder(path: string, uid: number, forbidden = 0): Promise<void> {
-  const stats = await lstat(path)
+export function verifyFolder(path: string, uid: number, forbidden = 0): void {
+  const stats = lstatSync(path)
   verifyOwner(path, stats.uid, uid)
   if (!stats.isDirectory()) throw new Error(`${formatPrintable(path)} is not a folder`)
   if (stats.mode & forbidden) {
@@ -110,15 +122,15 @@ export function isTrusted(owner: number, uid: number): boolean {
 }
 
 /** Puts on disk which files the folder has. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY)
+export function syncFolder(path: string): void {
+  const folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
   try {
-    await folder.sync()
+    fsyncSync(folder)
   } catch (error) {
     // fsync(2): the file system has nothing to synchronize here.
     if (codeOf(error) !== 'EINVAL') throw error
   } finally {
-    await folder.close()
+    closeSync(folder)
   }
 }
 

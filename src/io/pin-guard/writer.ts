@@ -2,14 +2,14 @@
  * Who writes a record of a tried PIN, and whether that process is still at work. Only Linux tells (in /proc).
  * @see proc(5): /proc/pid/stat, /proc/sys/kernel/random/boot_id
  */
-import { readFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
 import type { RecordWriter } from '../../core/pin-record.js'
 import { findProcessStatus, type ProcessStatus } from '../../core/process-status.js'
 
 /** This process. */
-export async function readWriter(): Promise<RecordWriter> {
-  const status = await findProcess('self')
-  const bootId = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '')
+export function readWriter(): RecordWriter {
+  const status = findProcess('self')
+  const bootId = readText('/proc/sys/kernel/random/boot_id')
   return { pid: status?.pid ?? 0, startTime: status?.startTime ?? '', bootId: bootId.trim() }
 }
 
@@ -17,12 +17,21 @@ export async function readWriter(): Promise<RecordWriter> {
  * True if `writer` still runs. Where that cannot be told (no /proc, another PID namespace) it counts as dead.
  * @param us the writer that this process is
  */
-export async function isAlive(writer: RecordWriter, us: RecordWriter): Promise<boolean> {
+export function isAlive(writer: RecordWriter, us: RecordWriter): boolean {
   if (writer.bootId !== us.bootId) return false
-  const status = await findProcess(writer.pid)
+  const status = findProcess(writer.pid)
   return status?.startTime === writer.startTime && !/[ZX]/.test(status.state)
 }
 
-async function findProcess(pid: number | 'self'): Promise<ProcessStatus | undefined> {
-  return findProcessStatus(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''))
+function findProcess(pid: number | 'self'): ProcessStatus | undefined {
+  return findProcessStatus(readText(`/proc/${pid}/stat`))
+}
+
+/** Empty if there is no such file. */
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
 }
