@@ -104,7 +104,7 @@ function createTokenKeySource(
   surroundings: SourceSurroundings,
   { keyUri, certificateUri, certificate }: TokenObjects,
 ): SignerSource {
-  const uris = certificateUri === undefined ? [keyUri] : [keyUri, certificateUri]
+  const uris = [...new Set(certificateUri === undefined ? [keyUri] : [keyUri, certificateUri])]
   verifyMatchable(uris)
   const format = (uri: Pkcs11Uri, type: string) => formatPkcs11Uri({ ...uri, type })
   const { env, uid } = surroundings

@@ -7,10 +7,10 @@
  */
 
 import { once } from 'node:events'
-import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import { hrtime } from 'node:process'
 import { addAbortSignal } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
@@ -88,7 +88,7 @@ export function connectRolesAnywhere(
 async function openConnection(options: RolesAnywhereOptions, signal: AbortSignal): Promise<Connection> {
   const proxy = findProxy(options.endpoint, options.env)
   const caBundle = options.env.AWS_CA_BUNDLE || undefined
-  const ca = caBundle && (await readCaBundle(caBundle))
+  const ca = caBundle && readCaBundle(caBundle)
   const route = { options, proxy, caBundle, ca, signal }
 
   let idle: Socket | undefined = await withRetries(route, () => openSocket(route))
@@ -139,23 +139,23 @@ interface Route {
   readonly signal: AbortSignal
 }
 
-async function readCaBundle(path: string): Promise<string> {
+function readCaBundle(path: string): string {
   const refuse = (why: string, cause?: unknown) =>
     new HoldfastError('FILE_UNREADABLE', `AWS_CA_BUNDLE names ${path}, which ${why}`, { cause })
   let text: string
-  let file: FileHandle | undefined
+  let file: number | undefined
   try {
     // O_NONBLOCK: opening a FIFO would wait for a writer for ever.
-    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
-    const status = await file.stat()
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    const status = fstatSync(file)
     if (!status.isFile()) throw refuse('is not a regular file')
     if (status.size > MAX_CA_BUNDLE_LENGTH) throw refuse('is larger than 8 MiB')
-    text = await file.readFile('latin1')
+    text = readFileSync(file, 'latin1')
   } catch (cause) {
     if (cause instanceof HoldfastError) throw cause
     throw refuse(`cannot be read (${(cause as NodeJS.ErrnoException).code})`, cause)
   } finally {
-    await file?.close()
+    if (file !== undefined) closeSync(file)
   }
   // OpenSSL would take such a file for a list of no CAs, and then find that none of them fits.
   if (!/-----BEGIN (TRUSTED )?CERTIFICATE-----/.test(text)) throw refuse('holds no PEM certificate')
@@ -196,7 +196,7 @@ async function withRetries<T>(
 /** A connection over which an HTTP request can be sent to the endpoint. */
 async function openSocket(route: Route): Promise<Socket> {
   const { endpoint, debug } = route.options
-  const startedAt = performance.now()
+  const startedAt = hrtime()
   const first = route.proxy?.url ?? endpoint
   let socket = await startTcp(first, route)
   if (route.proxy) {
@@ -234,6 +234,8 @@ async function startTls(below: Socket, url: URL, route: Route): Promise<Socket> 
     rejectUnauthorized: route.options.verifyTls ?? true,
     ...(route.ca === undefined ? {} : { ca: route.ca }),
   })
+  // Node loads its HTTP client when it is first touched. Here is the time for that: until the other side has answered.
+  httpRequest.name
   await settle(socket, (signal) => once(socket, 'secureConnect', { signal }), 'starting TLS', url, route)
   return socket
 }
@@ -271,7 +273,7 @@ async function openTunnel(socket: Socket, proxy: HttpProxy, route: Route): Promi
 /** One request, one answer, and the end of the socket. */
 async function exchange(socket: Socket, { headers, body }: SignedRequest, route: Route): Promise<Reply> {
   const { endpoint, debug } = route.options
-  const startedAt = performance.now()
+  const startedAt = hrtime()
   const request = httpRequest({
     method: 'POST',
     path: CREATE_SESSION_PATH,
@@ -342,8 +344,10 @@ function explainAbort(reason: unknown, doing: string): HoldfastError {
   return new HoldfastError('DEADLINE_EXCEEDED', `the time was up while ${doing}`, { cause: reason })
 }
 
-function elapsed(startedAt: number): string {
-  return `${Math.round(performance.now() - startedAt)} ms`
+/** performance.now() would do as well, but takes Node milliseconds to load. */
+function elapsed(startedAt: [number, number]): string {
+  const [seconds, nanoseconds] = hrtime(startedAt)
+  return `${Math.round(seconds * 1e3 + nanoseconds / 1e6)} ms`
 }
 
 /** `host:port`, also where the port is the scheme's own. */
