@@ -24,7 +24,8 @@ try {
 let tokenChild: TokenChild | undefined
 if (args[0] === 'credential-process' && !args.some((argument) => argument.startsWith('--private-key'))) {
   const preload = args.some((argument) => argument.startsWith('pkcs11:'))
-  tokenChild = startTokenChild({ execPath: process.execPath, env: process.env, preload })
+  const capture = args.some((argument) => argument.startsWith('--debug'))
+  tokenChild = startTokenChild({ execPath: process.execPath, env: process.env, preload, capture })
 }
 function takeChild(): TokenChild | undefined {
   const child = tokenChild

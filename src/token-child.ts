@@ -1,7 +1,7 @@
 /**
  * The child process that loads the PKCS#11 module, reads a stored PIN, signs, and ends. A module that hangs,
  * crashes or prints costs one signature and never the program. Messages travel on descriptor 3; the module's
- * own output on 1 and 2 is captured by the parent.
+ * own output on 1 and 2 is the parent's to capture or to throw away.
  */
 
 import { parseCertificate } from './core/certificate.js'

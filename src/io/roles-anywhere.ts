@@ -12,8 +12,8 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { hrtime } from 'node:process'
 import { addAbortSignal } from 'node:stream'
-import { setTimeout as delay } from 'node:timers/promises'
-import { connect as connectTls } from 'node:tls'
+import { setTimeout as delay, setImmediate as immediate } from 'node:timers/promises'
+import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls'
 import { CREATE_SESSION_PATH } from '../core/create-session.js'
 import { HoldfastError } from '../core/errors.js'
 import { explainNetworkFault } from '../core/network-fault.js'
@@ -89,7 +89,11 @@ async function openConnection(options: RolesAnywhereOptions, signal: AbortSignal
   const proxy = findProxy(options.endpoint, options.env)
   const caBundle = options.env.AWS_CA_BUNDLE || undefined
   const ca = caBundle && readCaBundle(caBundle)
-  const route = { options, proxy, caBundle, ca, signal }
+  const usesTls = options.endpoint.protocol === 'https:' || proxy?.url.protocol === 'https:'
+  const context = usesTls ? createContext(ca) : undefined
+  // Its failure is for whoever starts TLS.
+  context?.catch(() => undefined)
+  const route = { options, proxy, caBundle, context, signal }
 
   let idle: Socket | undefined = await withRetries(route, () => openSocket(route))
   const release = () => {
@@ -134,8 +138,8 @@ interface Route {
   readonly options: RolesAnywhereOptions
   readonly proxy: HttpProxy | undefined
   readonly caBundle: string | undefined
-  /** Content of the bundle. */
-  readonly ca: string | undefined
+  /** What TLS connections go by, if there are any. */
+  readonly context: Promise<SecureContext> | undefined
   readonly signal: AbortSignal
 }
 
@@ -221,6 +225,13 @@ async function startTcp(url: URL, route: Route): Promise<Socket> {
   return socket
 }
 
+/** TLS 1.2 or later, with these CAs or the default ones. */
+async function createContext(ca: string | undefined): Promise<SecureContext> {
+  // To read all the CAs there are takes Node up to 50 ms: first everybody else is told what to do.
+  await immediate()
+  return createSecureContext({ minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) })
+}
+
 async function startTls(below: Socket, url: URL, route: Route): Promise<Socket> {
   const host = hostOf(url)
   const socket = connectTls({
@@ -229,12 +240,11 @@ async function startTls(below: Socket, url: URL, route: Route): Promise<Socket> 
     // Addresses are not allowed as server names (RFC 6066, section 3); `host` is what the certificate must name.
     ...(isIP(host) ? {} : { servername: host }),
     ALPNProtocols: ['http/1.1'],
-    minVersion: 'TLSv1.2',
+    secureContext: (await route.context)!,
     // Said in both cases, since NODE_TLS_REJECT_UNAUTHORIZED would decide otherwise.
     rejectUnauthorized: route.options.verifyTls ?? true,
-    ...(route.ca === undefined ? {} : { ca: route.ca }),
   })
-  // Node loads its HTTP client when it is first touched. Here is the time for that: until the other side has answered.
+  // Node loads its HTTP client when it is first touched. Here, too, is time.
   httpRequest.name
   await settle(socket, (signal) => once(socket, 'secureConnect', { signal }), 'starting TLS', url, route)
   return socket

@@ -1,6 +1,6 @@
 /**
  * Starts, talks to and ends the token child: the one process that loads a PKCS#11 module, for one use.
- * The child's stdout and stderr belong to the module and are captured. A child that does not answer in time
+ * The child's stdout and stderr belong to the module: captured with --debug, else thrown away. A child that does not answer in time
  * is killed; how it ends after a complete answer does not matter. Time in which a person is asked for a PIN
  * is not counted.
  */
@@ -33,6 +33,8 @@ import {
 export interface TokenChildOptions {
   /** True where a token will be used for sure. */
   readonly preload?: boolean
+  /** True if somebody wants to know what the module prints. Otherwise it goes nowhere. */
+  readonly capture?: boolean
   /** The program that runs the child: a Node executable. */
   readonly execPath: string
   readonly env: Readonly<Record<string, string | undefined>>
@@ -81,10 +83,16 @@ export interface TokenChild {
  * Starts a child. It may be started before it is known what for, because its start takes as long as all that
  * the program does meanwhile; only with `preload` does it load the PKCS#11 binding before a source uses it.
  */
-export function startTokenChild({ execPath, env, preload = false }: TokenChildOptions): TokenChild {
+export function startTokenChild({
+  execPath,
+  env,
+  preload = false,
+  capture = false,
+}: TokenChildOptions): TokenChild {
   const script = findChildScript()
+  const output = capture ? 'pipe' : 'ignore'
   const child = spawn(execPath, preload ? [script, PRELOAD] : [script], {
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    stdio: ['ignore', output, output, 'pipe'],
     env: Object.fromEntries(Object.entries(env).filter(([name]) => !WITHHELD.test(name))),
   })
   const failure = new Promise<Error>((resolve) => child.on('error', resolve))
@@ -129,7 +137,8 @@ export function createTokenSource(options: TokenProcessOptions): SignerSource {
       const startedAt = now()
       const trace = (what: string) => options.debug?.(`${what} after ${Math.round(now() - startedAt)} ms`)
       verifyChildScript()
-      const { process: started, failure } = options.takeChild?.() ?? startTokenChild(options)
+      const { process: started, failure } =
+        options.takeChild?.() ?? startTokenChild({ ...options, capture: options.debug !== undefined })
       if (started.pid === undefined) throw describeStart(await failure)
       const child = talkTo(started, options)
       const abort = () => child.kill(signal.reason)
@@ -258,9 +267,9 @@ function unref(child: ChildProcess, channel: Duplex): void {
 
 function captureOutput(child: ChildProcess): () => string {
   let output = ''
-  for (const stream of [child.stdout!, child.stderr!]) {
-    stream.setEncoding('utf8')
-    stream.on('data', (text: string) => {
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8')
+    stream?.on('data', (text: string) => {
       output = (output + text).slice(0, OUTPUT_LIMIT)
     })
   }
