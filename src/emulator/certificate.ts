@@ -85,11 +85,23 @@ function readAlternativeNames(certificate: x509.X509Certificate): AlternativeNam
   })
 }
 
+/** How many certificates are remembered: the same few come again and again. */
+const MAX_KNOWN = 100
+const known = new Map<string, Certificate>()
+
 /**
- * Reads one DER certificate.
+ * Reads one DER certificate. That takes longer than all else about a session, so each is read once.
  * @throws Error if the bytes are not exactly one certificate
  */
 export function readCertificate(bytes: Uint8Array): Certificate {
+  const key = Buffer.from(bytes).toString('base64')
+  const certificate = known.get(key) ?? parseCertificate(bytes)
+  if (known.size >= MAX_KNOWN) known.clear()
+  known.set(key, certificate)
+  return certificate
+}
+
+function parseCertificate(bytes: Uint8Array): Certificate {
   const node = new NodeCertificate(bytes)
   if (node.raw.length !== bytes.length) throw new Error('bytes follow the certificate')
   const parsed = new x509.X509Certificate(node.raw)

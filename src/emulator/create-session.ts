@@ -99,7 +99,8 @@ function verifyCertificate(
   const dateFault = findDateFault(certificate, now())
   if (dateFault !== undefined)
     throw accessDenied('Certificate is outside its validity period', `X-Amz-X509: ${dateFault}`)
-  const path = findPath(certificate, offered, certificatesOf(anchor), now())
+  const anchors = readCertificatesPem(anchor.source.sourceData.x509CertificateData)
+  const path = findPath(certificate, offered, anchors, now())
   if (path === undefined) {
     throw accessDenied(
       'Untrusted signing certificate',
@@ -115,16 +116,6 @@ function verifyCertificate(
   const revoked = findRevoked(path, lists)
   if (revoked !== undefined)
     throw accessDenied('Certificate revoked', `serial number ${revoked.serialHex} is on a CRL`)
-}
-
-/** Reading them takes longer than all else about a session, so each trust anchor's are read once. */
-const anchorCertificates = new WeakMap<TrustAnchor['source'], Certificate[]>()
-
-function certificatesOf({ source }: TrustAnchor): Certificate[] {
-  const certificates =
-    anchorCertificates.get(source) ?? readCertificatesPem(source.sourceData.x509CertificateData)
-  anchorCertificates.set(source, certificates)
-  return certificates
 }
 
 function assumeRole(
