@@ -89,8 +89,8 @@ async function fileKeyArgs({ authority, token, args }: Edge): Promise<string[]> 
 
 /** A relay that keeps everything back on its way; the first bytes longer, for TCP's own round trip. */
 async function startDistance(port: number): Promise<Server> {
-  const server = createServer((near) => {
-    const remote = connect(port, '127.0.0.1')
+  const server = createServer({ noDelay: true }, (near) => {
+    const remote = connect({ port, host: '127.0.0.1', noDelay: true })
     const opened = performance.now()
     near.on('data', (chunk) => {
       const connecting = opened + 2 * ONE_WAY_MS - performance.now()

@@ -3,8 +3,6 @@
  * then do anything, and all that it does is to kill the process.
  */
 
-import { readdirSync } from 'node:fs'
-import { constants, setPriority } from 'node:os'
 import { Worker } from 'node:worker_threads'
 
 /** Runs out once; kills the process then. */
@@ -44,10 +42,8 @@ export function createWatchdog(parent: number): Watchdog {
       if (mode === ${RUNNING} && process.ppid !== parent && left > 1000) Atomics.store(state, ${LEFT_MS}, 1000)
       if (left <= 0) process.kill(process.pid, 'SIGKILL')
     }`
-  withLowPriority(() => {
-    // Without streams of its own it would take up those of this process.
-    new Worker(code, { eval: true, workerData: { state, parent }, stdout: true, stderr: true }).unref()
-  })
+  // Without streams of its own it would take up those of this process.
+  new Worker(code, { eval: true, workerData: { state, parent }, stdout: true, stderr: true }).unref()
   const setMode = (mode: number, leftMs?: number) => {
     if (leftMs !== undefined) Atomics.store(state, LEFT_MS, leftMs)
     Atomics.store(state, MODE, mode)
@@ -58,31 +54,5 @@ export function createWatchdog(parent: number): Watchdog {
     pause: () => setMode(PAUSED),
     resume: () => setMode(RUNNING),
     finish: () => setMode(FINISHING, FINALIZE_LIMIT_MS),
-  }
-}
-
-/**
- * The threads that `start` starts give way to those there are: starting one takes Node as long as all that the module
- * does, and there is time for it once the module keeps everybody waiting. Only Linux has a priority for each thread.
- */
-function withLowPriority(start: () => void): void {
-  const before = new Set(listThreads())
-  start()
-  for (const thread of listThreads()) if (!before.has(thread)) lowerPriority(thread)
-}
-
-function listThreads(): number[] {
-  try {
-    return readdirSync('/proc/self/task').map(Number)
-  } catch {
-    return []
-  }
-}
-
-function lowerPriority(thread: number): void {
-  try {
-    setPriority(thread, constants.priority.PRIORITY_BELOW_NORMAL)
-  } catch {
-    // It is only slower without.
   }
 }
