@@ -1,6 +1,6 @@
 /**
- * A reader for the few DER structures on the signing path: certificates and EC points. Definite lengths
- * and single-byte tags only, as X.690 §10 (DER) and X.509 need; everything else is refused.
+ * Reads the few DER structures on the signing path, certificates and EC points, and writes smaller ones. Definite
+ * lengths and single-byte tags only, as X.690 §10 (DER) and X.509 need; everything else is refused.
  * It exists because a full ASN.1 library costs more time to load than one credential takes.
  */
 
@@ -105,13 +105,22 @@ export function parseInteger(content: Uint8Array): bigint {
   return BigInt.asIntN(content.length * 8, BigInt(`0x${Buffer.from(content).toString('hex')}`))
 }
 
+/** One element with the contents one behind the other. */
+export function formatElement(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
+  const content = Buffer.concat(contents)
+  const size = content.length.toString(16)
+  const sizeBytes = Buffer.from(size.length % 2 === 0 ? size : `0${size}`, 'hex')
+  const length = content.length < 0x80 ? sizeBytes : [0x80 | sizeBytes.length, ...sizeBytes]
+  return Buffer.concat([Uint8Array.from([tag, ...length]), content])
+}
+
 /** DER INTEGER of an unsigned big-endian number. */
-function formatUnsignedInteger(bytes: Uint8Array): Uint8Array {
+export function formatUnsignedInteger(bytes: Uint8Array): Uint8Array {
   let start = 0
   while (start < bytes.length - 1 && bytes[start] === 0) start++
   const digits = bytes.subarray(start)
   const sign = (digits[0] ?? 0) >= 0x80 ? [0] : []
-  return Uint8Array.from([TAG.integer, sign.length + digits.length, ...sign, ...digits])
+  return formatElement(TAG.integer, Uint8Array.from(sign), digits)
 }
 
 /**
@@ -122,7 +131,28 @@ function formatUnsignedInteger(bytes: Uint8Array): Uint8Array {
 export function formatEcdsaSignature(rs: Uint8Array): Uint8Array {
   const half = rs.length / 2
   if (half < 1 || !Number.isInteger(half) || half > 66) throw new RangeError('ECDSA signature of odd size')
-  const body = [...formatUnsignedInteger(rs.subarray(0, half)), ...formatUnsignedInteger(rs.subarray(half))]
-  const length = body.length < 0x80 ? [body.length] : [0x81, body.length]
-  return Uint8Array.from([TAG.sequence, ...length, ...body])
+  return formatElement(
+    TAG.sequence,
+    formatUnsignedInteger(rs.subarray(0, half)),
+    formatUnsignedInteger(rs.subarray(half)),
+  )
+}
+
+/**
+ * The other way round: the numbers of a DER ECDSA signature side by side, each in `size` bytes.
+ * @throws RangeError if it is not one, or a number is larger
+ */
+export function parseEcdsaSignature(der: Uint8Array, size: number): Uint8Array {
+  const { tag, content } = readElement(der)
+  const numbers = readElements(content)
+  if (tag !== TAG.sequence || numbers.length !== 2) throw new RangeError('DER: not an ECDSA signature')
+  const digits = numbers.map((number) => {
+    const value = parseInteger(number.content)
+    const hex = value.toString(16).padStart(size * 2, '0')
+    if (number.tag !== TAG.integer || value <= 0n || hex.length > size * 2) {
+      throw new RangeError('DER: not an ECDSA signature of this size')
+    }
+    return Buffer.from(hex, 'hex')
+  })
+  return Buffer.concat(digits)
 }

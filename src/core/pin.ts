@@ -79,6 +79,17 @@ export interface AmbientPinSources {
 export const PIN_WAYS =
   '--pin-file FILE, pin-source in the token URI, a systemd credential named holdfast.pin, HOLDFAST_PIN, --askpass PROGRAM, or a terminal in the foreground'
 
+/** How messages speak of what is read from a file, an askpass program or a terminal. */
+export interface SecretWords {
+  readonly name: string
+  /** Who needs it: the first half of a sentence whose second half says why there is none. */
+  readonly need: string
+  readonly ways: string
+}
+
+/** The words for a token's PIN. */
+export const PIN_WORDS: SecretWords = { name: 'PIN', need: 'the token wants a PIN', ways: PIN_WAYS }
+
 /**
  * The one source to use: the named one, else systemd credential, `HOLDFAST_PIN`, askpass, terminal, the
  * first that is there. The same source named twice (by the URIs of key and certificate) is one source.
@@ -131,14 +142,14 @@ const REPLACEMENT_CHARACTER = Buffer.from('\u{fffd}')
  * @param origin what {@link formatPinSource} calls the source
  * @throws HoldfastError PIN_INVALID if it is empty, not UTF-8, or holds NUL or U+FFFD
  */
-export function parsePin(bytes: Uint8Array, origin: string): Uint8Array {
+export function parsePin(bytes: Uint8Array, origin: string, { name } = PIN_WORDS): Uint8Array {
   const isLineEnd = (byte: number) => byte === 0x0a || byte === 0x0d
   const end = bytes.findIndex(isLineEnd)
   let line = Buffer.from(bytes.buffer, bytes.byteOffset, end === -1 ? bytes.length : end)
   if (line.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK)) {
     line = line.subarray(BYTE_ORDER_MARK.length)
   }
-  const reject = (why: string) => new HoldfastError('PIN_INVALID', `the PIN from ${origin} ${why}`)
+  const reject = (why: string) => new HoldfastError('PIN_INVALID', `the ${name} from ${origin} ${why}`)
   if (line.length === 0) throw reject('is empty; it was not tried')
   if (!isUtf8(line) || line.includes(REPLACEMENT_CHARACTER)) {
     throw reject('is not valid UTF-8; it was not tried')

@@ -1,5 +1,5 @@
 /**
- * Gets a PIN from an askpass program, as ssh does: the question is its one argument, the answer the first line of its
+ * Gets a PIN, or another secret, from an askpass program, as ssh does: the question is its one argument, the answer the first line of its
  * stdout. It is started without a shell, in a process group of its own, so that all it starts can be ended with it.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { kill } from 'node:process'
 import type { Readable } from 'node:stream'
 import { HoldfastError } from '../core/errors.js'
-import { parsePin } from '../core/pin.js'
+import { PIN_WORDS, parsePin, type SecretWords } from '../core/pin.js'
 import { formatPrintable } from '../core/printable.js'
 
 /** What it asks of its surroundings. */
@@ -15,6 +15,7 @@ export interface AskpassOptions {
   /** Ends the wait and the program; if its reason is a HoldfastError, that is thrown. */
   readonly signal: AbortSignal
   readonly env: Readonly<Record<string, string | undefined>>
+  readonly words?: SecretWords
 }
 
 /** How long a program that is asked to end may take to do so. */
@@ -34,7 +35,7 @@ const MAX_ANSWER_BYTES = 4096
 export async function runAskpass(
   program: string,
   prompt: string,
-  { env, signal }: AskpassOptions,
+  { env, signal, words = PIN_WORDS }: AskpassOptions,
 ): Promise<Uint8Array> {
   const name = `askpass program ${formatPrintable(program)}`
   const { HOLDFAST_PIN: _, ...childEnv } = env
@@ -45,21 +46,18 @@ export async function runAskpass(
     signal.throwIfAborted()
     child = startAskpass(program, prompt, childEnv)
     const [bytes, [code]] = await Promise.all([
-      readAnswer(child.stdout, name),
+      readAnswer(child.stdout, name, words),
       once(child, 'close', { signal }),
     ])
     answer = bytes
     status = code
   } catch (cause) {
     if (child !== undefined) await endGroup(child)
-    throw describeFailure(cause, name, signal)
+    throw describeFailure(cause, name, signal, words)
   }
   try {
-    if (status === 0) return parsePin(answer, name)
-    throw new HoldfastError(
-      'PIN_NEEDED',
-      `the token wants a PIN, and ${name} gave none: it failed or was cancelled`,
-    )
+    if (status === 0) return parsePin(answer, name, words)
+    throw new HoldfastError('PIN_NEEDED', `${words.need}, and ${name} gave none: it failed or was cancelled`)
   } finally {
     answer.fill(0)
   }
@@ -76,14 +74,14 @@ function startAskpass(program: string, prompt: string, env: NodeJS.ProcessEnv): 
   })
 }
 
-async function readAnswer(stdout: Readable, name: string): Promise<Buffer> {
+async function readAnswer(stdout: Readable, name: string, words: SecretWords): Promise<Buffer> {
   const chunks: Buffer[] = []
   let length = 0
   for await (const chunk of stdout) {
     chunks.push(chunk)
     length += chunk.length
     if (length > MAX_ANSWER_BYTES) {
-      throw new HoldfastError('PIN_INVALID', `${name} printed more than a PIN; none was tried`)
+      throw new HoldfastError('PIN_INVALID', `${name} printed more than a ${words.name}; none was tried`)
     }
   }
   const answer = Buffer.concat(chunks)
@@ -109,11 +107,16 @@ async function endGroup(child: Askpass): Promise<void> {
   end('SIGKILL')
 }
 
-function describeFailure(cause: unknown, name: string, signal: AbortSignal): HoldfastError {
+function describeFailure(
+  cause: unknown,
+  name: string,
+  signal: AbortSignal,
+  { need }: SecretWords,
+): HoldfastError {
   if (cause instanceof HoldfastError) return cause
   if (signal.aborted) {
     if (signal.reason instanceof HoldfastError) return signal.reason
-    return new HoldfastError('PIN_NEEDED', `the token wants a PIN, and ${name} gave none in time`, { cause })
+    return new HoldfastError('PIN_NEEDED', `${need}, and ${name} gave none in time`, { cause })
   }
   const why = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message
   return new HoldfastError('PIN_SOURCE_UNREADABLE', `${name} cannot be started: ${why}`, { cause })

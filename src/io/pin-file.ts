@@ -1,5 +1,5 @@
 /**
- * Reads a PIN from a file, after a look at the file that was opened (not at a name that could be swapped
+ * Reads a PIN, or another secret, from a file, after a look at the file that was opened (not at a name that could be swapped
  * meanwhile) and at the folders above it. A PIN file that others can read or replace is refused, except where an
  * orchestrator made it (systemd credentials, container secrets) and the user has no say in its mode. All calls are
  * synchronous: the token child has nothing else to do, and the detour over another thread takes ten times as long.
@@ -20,7 +20,7 @@ import {
 import { basename, dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../core/errors.js'
 import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
-import { formatPinSource, type PinIdentity, parsePin } from '../core/pin.js'
+import { formatPinSource, PIN_WORDS, type PinIdentity, parsePin, type SecretWords } from '../core/pin.js'
 import { formatPrintable } from '../core/printable.js'
 
 /** A PIN and what makes it the same one the next time. */
@@ -57,25 +57,34 @@ export async function findSystemdCredential(
   }
 }
 
+/** Who reads, and what. */
+export interface PinFileOptions {
+  /** Effective user id of this process. */
+  readonly uid: number
+  /** Value of `CREDENTIALS_DIRECTORY`. */
+  readonly credentialsDirectory?: string | undefined
+  readonly words?: SecretWords
+}
+
 /**
  * Reads the PIN in the first line of the file. The file must be a regular one of root or `uid`, which the world cannot
  * read and only its owner can write; nobody else may be able to replace it in its folder.
- * @param options.uid effective user id of this process
- * @param options.credentialsDirectory value of `CREDENTIALS_DIRECTORY`
  * @throws HoldfastError PIN_SOURCE_UNREADABLE, PIN_SOURCE_UNSAFE, PIN_INVALID
  */
-export async function readPinFile(
-  path: string,
-  options: { readonly uid: number; readonly credentialsDirectory?: string | undefined },
-): Promise<StoredPin> {
+export async function readPinFile(path: string, options: PinFileOptions): Promise<StoredPin> {
+  const called = `${(options.words ?? PIN_WORDS).name} file ${formatPrintable(path)}`
   let file: number | undefined
   try {
     // Without O_NONBLOCK opening a FIFO waits for a writer. Links are followed: container secrets are links.
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
-    return readOpenFile(file, path, options)
+    return readOpenFile(file, path, called, options)
   } catch (cause) {
     if (cause instanceof HoldfastError) throw cause
-    throw unreadable(path, isMissing(cause) ? 'does not exist' : `cannot be read: ${describe(cause)}`, cause)
+    throw unreadable(
+      called,
+      isMissing(cause) ? 'does not exist' : `cannot be read: ${describe(cause)}`,
+      cause,
+    )
   } finally {
     if (file !== undefined) closeSync(file)
   }
@@ -84,11 +93,12 @@ export async function readPinFile(
 function readOpenFile(
   file: number,
   path: string,
-  { uid, credentialsDirectory }: { uid: number; credentialsDirectory?: string | undefined },
+  called: string,
+  { uid, credentialsDirectory, words = PIN_WORDS }: PinFileOptions,
 ): StoredPin {
   const before = fstatSync(file, { bigint: true })
   if (!before.isFile()) {
-    throw new HoldfastError('PIN_SOURCE_UNSAFE', `PIN file ${formatPrintable(path)} is not a regular file`)
+    throw new HoldfastError('PIN_SOURCE_UNSAFE', `${called} is not a regular file`)
   }
   const real = findRealPath(file, path)
   const fileFaults = findFileFaults(before, real, uid)
@@ -98,16 +108,16 @@ function readOpenFile(
   const risk = risks.find(({ isRootsChoice }) => !isRootsChoice)
   const fault = fileFaults[0] ?? (risk && formatPathRisk(risk))
   if (fault !== undefined && !isSecretMount) {
-    throw new HoldfastError('PIN_SOURCE_UNSAFE', `PIN file ${formatPrintable(path)} is not used: ${fault}`)
+    throw new HoldfastError('PIN_SOURCE_UNSAFE', `${called} is not used: ${fault}`)
   }
   // Kubernetes swaps the folder behind the link at each start: what stays the same is the name that was given.
   const name = formatPinSource({ kind: 'file', path: isSecretMount ? resolve(path) : real })
-  const bytes = readBytes(file, path)
+  const bytes = readBytes(file, called)
   const after = fstatSync(file, { bigint: true })
   if (after.mtimeNs !== before.mtimeNs || after.ctimeNs !== before.ctimeNs || after.size !== before.size) {
-    throw unreadable(path, 'changed while it was read: run again')
+    throw unreadable(called, 'changed while it was read: run again')
   }
-  const pin = parsePin(bytes, name)
+  const pin = parsePin(bytes, name, words)
   bytes.fill(0)
   return {
     pin,
@@ -115,7 +125,7 @@ function readOpenFile(
     identity: isSecretMount
       ? { kind: 'secret', name, pin }
       : { kind: 'file', name, pin, file: identify(after, real) },
-    warnings: faults.map((fault) => `PIN file ${formatPrintable(path)} is used, but ${fault}`),
+    warnings: faults.map((fault) => `${called} is used, but ${fault}`),
   }
 }
 
@@ -181,7 +191,7 @@ function resolveLinks(path: string): string {
   }
 }
 
-function readBytes(file: number, path: string): Uint8Array {
+function readBytes(file: number, called: string): Uint8Array {
   const bytes = new Uint8Array(MAX_PIN_FILE_BYTES + 1)
   let length = 0
   for (;;) {
@@ -189,13 +199,13 @@ function readBytes(file: number, path: string): Uint8Array {
     length += bytesRead
     if (bytesRead === 0) return bytes.subarray(0, length)
     if (length > MAX_PIN_FILE_BYTES) {
-      throw unreadable(path, `is longer than ${MAX_PIN_FILE_BYTES} bytes: is it a PIN file?`)
+      throw unreadable(called, `is longer than ${MAX_PIN_FILE_BYTES} bytes: is it the right file?`)
     }
   }
 }
 
-function unreadable(path: string, why: string, cause?: unknown): HoldfastError {
-  return new HoldfastError('PIN_SOURCE_UNREADABLE', `PIN file ${formatPrintable(path)} ${why}`, { cause })
+function unreadable(called: string, why: string, cause?: unknown): HoldfastError {
+  return new HoldfastError('PIN_SOURCE_UNREADABLE', `${called} ${why}`, { cause })
 }
 
 function isMissing(error: unknown): boolean {

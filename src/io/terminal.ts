@@ -1,5 +1,5 @@
 /**
- * Asks a person for a PIN at the controlling terminal: never on stdin or stdout, which belong to other programs.
+ * Asks a person for a PIN, or another secret, at the controlling terminal: never on stdin or stdout, which belong to other programs.
  * Only Linux tells (in /proc) whether we may ask; where it does not, nobody is asked.
  */
 import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs'
@@ -7,7 +7,7 @@ import { kill } from 'node:process'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ReadStream } from 'node:tty'
 import { HoldfastError } from '../core/errors.js'
-import { PIN_WAYS, parsePin } from '../core/pin.js'
+import { PIN_WORDS, parsePin, type SecretWords } from '../core/pin.js'
 import { formatPrintable } from '../core/printable.js'
 import { findProcessStatus } from '../core/process-status.js'
 import { createLineEditor, type LineEditor, type TypedLine } from '../core/typed-line.js'
@@ -26,30 +26,44 @@ const INTERRUPT_LIMIT_MS = 500
  * @throws HoldfastError INTERRUPTED after Ctrl-C
  * @throws HoldfastError PIN_INVALID
  */
-export async function askTerminal(prompt: string, { signal }: { signal: AbortSignal }): Promise<Uint8Array> {
+export async function askTerminal(
+  prompt: string,
+  { signal, words = PIN_WORDS }: { signal: AbortSignal; words?: SecretWords },
+): Promise<Uint8Array> {
+  const pinNeeded = (why: string, cause?: unknown) =>
+    new HoldfastError('PIN_NEEDED', `${words.need}, and ${why}. Ways to give one: ${words.ways}`, { cause })
   if (!isInForeground()) throw pinNeeded('this process is not in the foreground of a terminal')
-  const line = await ask(prompt, signal)
+  const line = await ask(prompt, signal, pinNeeded)
   switch (line.state) {
     case 'done':
       try {
-        return parsePin(line.bytes, 'terminal')
+        return parsePin(line.bytes, 'terminal', words)
       } finally {
         line.bytes.fill(0)
       }
     case 'interrupted':
       await interrupt(signal)
-      throw new HoldfastError('INTERRUPTED', 'interrupted while the PIN was being typed; nothing was tried')
+      throw new HoldfastError(
+        'INTERRUPTED',
+        `interrupted while the ${words.name} was being typed; nothing was tried`,
+      )
     case 'ended':
       throw pinNeeded('none was typed')
     case 'too-long':
-      throw new HoldfastError('PIN_INVALID', 'what was typed is too long for a PIN; it was not tried')
+      throw new HoldfastError(
+        'PIN_INVALID',
+        `what was typed is too long for a ${words.name}; it was not tried`,
+      )
   }
 }
 
 type EndedLine = Exclude<TypedLine, { state: 'typing' }>
 
-async function ask(prompt: string, signal: AbortSignal): Promise<EndedLine> {
-  const fd = openTerminal()
+/** The error for a secret that nobody gave. */
+type Needed = (why: string, cause?: unknown) => HoldfastError
+
+async function ask(prompt: string, signal: AbortSignal, pinNeeded: Needed): Promise<EndedLine> {
+  const fd = openTerminal(pinNeeded)
   const editor = createLineEditor()
   let terminal: ReadStream | undefined
   try {
@@ -59,7 +73,7 @@ async function ask(prompt: string, signal: AbortSignal): Promise<EndedLine> {
     terminal.setRawMode(true)
     if (!terminal.isRaw) throw new Error('the terminal goes on echoing')
     writeSync(fd, formatPrintable(prompt))
-    return await readLine(terminal, editor, signal)
+    return await readLine(terminal, editor, signal, pinNeeded)
   } catch (cause) {
     if (cause instanceof HoldfastError) throw cause
     throw pinNeeded('the terminal went away', cause)
@@ -86,7 +100,7 @@ function isInForeground(): boolean {
   }
 }
 
-function openTerminal(): number {
+function openTerminal(pinNeeded: Needed): number {
   try {
     return openSync('/dev/tty', constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK)
   } catch (cause) {
@@ -94,9 +108,17 @@ function openTerminal(): number {
   }
 }
 
-function readLine(terminal: ReadStream, editor: LineEditor, signal: AbortSignal): Promise<EndedLine> {
+function readLine(
+  terminal: ReadStream,
+  editor: LineEditor,
+  signal: AbortSignal,
+  pinNeeded: Needed,
+): Promise<EndedLine> {
   return new Promise((resolve, reject) => {
-    const abort = () => reject(describeAbort(signal))
+    const abort = () => {
+      const { reason } = signal
+      reject(reason instanceof HoldfastError ? reason : pinNeeded('none was typed in time', reason))
+    }
     if (signal.aborted) return abort()
     signal.addEventListener('abort', abort, { once: true })
     const settle = (line: TypedLine) => {
@@ -123,14 +145,4 @@ function restore(terminal: ReadStream, fd: number): void {
   } catch {
     // Nobody is there to see it.
   }
-}
-
-function describeAbort({ reason }: AbortSignal): HoldfastError {
-  return reason instanceof HoldfastError ? reason : pinNeeded('none was typed in time', reason)
-}
-
-function pinNeeded(why: string, cause?: unknown): HoldfastError {
-  return new HoldfastError('PIN_NEEDED', `the token wants a PIN, and ${why}. Ways to give one: ${PIN_WAYS}`, {
-    cause,
-  })
 }

@@ -5,6 +5,8 @@ import { generateKeyPairSync, sign, verify } from 'node:crypto'
 import fc from 'fast-check'
 import {
   formatEcdsaSignature,
+  formatElement,
+  parseEcdsaSignature,
   parseInteger,
   parseOid,
   readElement,
@@ -210,5 +212,39 @@ describe('formatEcdsaSignature', () => {
 
   it('accepts 132 bytes, two numbers of P-521', () => {
     assert.ok(formatEcdsaSignature(Buffer.alloc(132, 1)))
+  })
+})
+
+describe('formatElement', () => {
+  it('writes what readElement reads, with lengths in their shortest form', () => {
+    for (const length of [0, 1, 127, 128, 255, 256, 65_535, 65_536]) {
+      const content = Buffer.alloc(length, 7)
+      const bytes = formatElement(0x04, content.subarray(0, length >> 1), content.subarray(length >> 1))
+      assert.deepEqual(Buffer.from(bytes), element(0x04, content))
+      assert.deepEqual(Buffer.from(readElement(bytes).content), content)
+    }
+  })
+})
+
+describe('parseEcdsaSignature', () => {
+  it('gives back r‖s', () => {
+    const half = fc.integer({ min: 2, max: 66 })
+    const input = half.chain((length) => fc.uint8Array({ minLength: 2 * length, maxLength: 2 * length }))
+    fc.assert(
+      fc.property(input, (rs) => {
+        const size = rs.length / 2
+        fc.pre([rs.subarray(0, size), rs.subarray(size)].every((number) => number.some((byte) => byte !== 0)))
+        assert.deepEqual(Buffer.from(parseEcdsaSignature(formatEcdsaSignature(rs), size)), Buffer.from(rs))
+      }),
+    )
+  })
+
+  it('refuses what is no signature of that size', () => {
+    assert.ok(parseEcdsaSignature(hex('30 06 020101 020101'), 1))
+    const wrong = ['31 06 020101 020101', '30 03 020101', '30 06 040101 020101', '30 06 020100 020101']
+    const sizes = ['30 07 02020101 020101', '30 06 0201ff 020101', '30 06 020101 020101 00']
+    for (const der of [...wrong, ...sizes]) {
+      assert.throws(() => parseEcdsaSignature(hex(der), 1), RangeError, der)
+    }
   })
 })
