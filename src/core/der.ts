@@ -23,8 +23,11 @@ export interface DerElement {
   readonly whole: Uint8Array
 }
 
-/** The element at the start of `bytes`; bytes behind it are left alone. */
-function readFirst(bytes: Uint8Array): DerElement {
+/**
+ * The element at the start of `bytes`; bytes behind it are left alone.
+ * @throws RangeError if there is none
+ */
+export function readFirst(bytes: Uint8Array): DerElement {
   const tag = bytes[0]
   const first = bytes[1]
   if (tag === undefined || first === undefined) throw new RangeError('DER: truncated header')

@@ -52,7 +52,7 @@ const EXIT_STATUS = {
   CERTIFICATE_INVALID: 4,
   CERTIFICATE_EXPIRED: 4,
   CERTIFICATE_UNSUITABLE: 4,
-  // 5: Roles Anywhere said no
+  // 5: Roles Anywhere said no, or who issues certificates
   REFUSED: 5,
   REFUSED_UNTRUSTED_CERTIFICATE: 5,
   REFUSED_CERTIFICATE_REVOKED: 5,
@@ -61,6 +61,7 @@ const EXIT_STATUS = {
   REFUSED_SESSION_NAME: 5,
   REFUSED_REQUEST: 5,
   REFUSED_NOT_FOUND: 5,
+  ISSUER_REFUSED: 5,
   // 6: the network, the service or the clock; worth another try later
   CLOCK_WRONG: 6,
   NETWORK_FAILED: 6,
@@ -70,6 +71,8 @@ const EXIT_STATUS = {
   THROTTLED: 6,
   SERVICE_UNAVAILABLE: 6,
   REPLY_INVALID: 6,
+  ISSUER_FAILED: 6,
+  ISSUER_PENDING: 6,
   // 7: there is a result, and it could not be handed over
   OUTPUT_FAILED: 7,
   INTERRUPTED: 7,

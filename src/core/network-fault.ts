@@ -19,7 +19,11 @@ export interface NetworkActivity {
   readonly buildDate?: Date | undefined
   /** Path of the CA bundle in use instead of the default roots. */
   readonly caBundle?: string | undefined
+  /** Where the address and a CA to trust are set; if not given, where they are for Roles Anywhere. */
+  readonly settings?: { readonly address: string; readonly trust: string } | undefined
 }
+
+const ROLES_ANYWHERE_SETTINGS = { address: 'the region or --endpoint', trust: 'AWS_CA_BUNDLE' }
 
 /**
  * Translates an error; it is kept as the cause.
@@ -27,12 +31,14 @@ export interface NetworkActivity {
  */
 export function explainNetworkFault(cause: unknown, activity: NetworkActivity): HoldfastError {
   const { code = '', message = '' } = Object(cause) as { code?: string; message?: string }
-  const { doing } = activity
+  const { doing, settings = ROLES_ANYWHERE_SETTINGS } = activity
   const peer = activity.isProxy ? `the proxy ${activity.peer}` : activity.peer
   const fault = (errorCode: ErrorCode, text: string) => new HoldfastError(errorCode, text, { cause })
 
   const unreachable = UNREACHABLE[code]
-  if (unreachable) return fault('NETWORK_FAILED', `${peer} ${unreachable} (${code})`)
+  if (unreachable) {
+    return fault('NETWORK_FAILED', `${peer} ${unreachable.replace('ADDRESS', settings.address)} (${code})`)
+  }
   if (code.startsWith('HPE_')) {
     return fault(
       activity.isProxy ? 'PROXY_FAILED' : 'REPLY_INVALID',
@@ -63,7 +69,7 @@ function quote(text: string): string {
 
 /** What Node says before there is a connection, or when one breaks. */
 const UNREACHABLE: Readonly<Record<string, string>> = {
-  ENOTFOUND: 'is not known to the DNS; check the region or --endpoint, and the network',
+  ENOTFOUND: 'is not known to the DNS; check ADDRESS, and the network',
   EAI_AGAIN: 'could not be looked up, since the DNS does not answer; check the network',
   ECONNREFUSED: 'refuses connections; check that it is running and that the port is right',
   ECONNRESET: 'broke the connection',
@@ -89,7 +95,7 @@ const CERTIFICATE_FAULTS: Readonly<Record<string, CertificateFault>> = {
 function explainCertificateFault(
   cause: unknown,
   kind: CertificateFault,
-  { peer, now, buildDate, caBundle }: NetworkActivity,
+  { peer, now, buildDate, caBundle, settings = ROLES_ANYWHERE_SETTINGS }: NetworkActivity,
 ): HoldfastError {
   const clock = `this machine's clock says ${now.toISOString()}`
   // A server shows a certificate from the future far more rarely than a machine starts without a clock.
@@ -119,7 +125,7 @@ function explainCertificateFault(
     : 'is not one that Node trusts'
   return new HoldfastError(
     'TLS_FAILED',
-    `the TLS certificate of ${peer} comes from a CA that ${trust}; if a firewall or proxy of your organization opens TLS, or the endpoint is your own, name the CA's PEM file in AWS_CA_BUNDLE`,
+    `the TLS certificate of ${peer} comes from a CA that ${trust}; if a firewall or proxy of your organization opens TLS, or the endpoint is your own, name the CA's PEM file in ${settings.trust}`,
     { cause },
   )
 }
