@@ -71,8 +71,6 @@ const EXIT_STATUS = {
   THROTTLED: 6,
   SERVICE_UNAVAILABLE: 6,
   REPLY_INVALID: 6,
-  ISSUER_FAILED: 6,
-  ISSUER_PENDING: 6,
   // 7: there is a result, and it could not be handed over
   OUTPUT_FAILED: 7,
   INTERRUPTED: 7,

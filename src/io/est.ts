@@ -10,7 +10,7 @@ import {
   type ClientRequest,
   request as httpRequest,
   type IncomingMessage,
-  type RequestOptions,
+  type OutgoingHttpHeaders,
 } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { isIP, type Socket } from 'node:net'
@@ -59,53 +59,63 @@ export async function askEstServer(
   options: EstClientOptions,
   { signal }: { signal: AbortSignal },
 ): Promise<Reply> {
-  const { url, login, clientCertificate, ca } = options
+  const { url } = options
   const proxy = findProxy(url, options.env)
   const tunnel = proxy && (await openTunnel(proxy, options, signal))
-  const host = hostOf(url)
-  const body =
-    csr === undefined ? undefined : Buffer.from(csr).toString('base64').replaceAll(/.{64}/g, '$&\n')
-  const credentials = login && Buffer.from(`${login.user}:${login.password}`).toString('base64')
   const path = `${url.pathname}/${operation}`
-  return settle(
-    options,
-    { doing: `asking for ${path}`, peer: addressOf(url), isProxy: false },
-    signal,
-    () => {
+  const activity = { doing: `asking for ${path}`, peer: addressOf(url), isProxy: false }
+  try {
+    return await settle(options, activity, signal, () => {
+      const body = csr && formatBase64(csr)
       const request = httpsRequest({
         method: body === undefined ? 'GET' : 'POST',
         path,
-        headers: {
-          Host: url.host,
-          Accept: 'application/pkcs7-mime',
-          Connection: 'close',
-          ...(body === undefined
-            ? {}
-            : {
-                'Content-Type': 'application/pkcs10',
-                'Content-Transfer-Encoding': 'base64',
-                'Content-Length': Buffer.byteLength(body),
-              }),
-          ...(credentials === undefined ? {} : { Authorization: `Basic ${credentials}` }),
-        },
-        createConnection: () =>
-          connectTls({
-            ...(tunnel === undefined ? { port: portOf(url) } : { socket: tunnel }),
-            host,
-            // Addresses are not allowed as server names (RFC 6066, section 3).
-            ...(isIP(host) ? {} : { servername: host }),
-            minVersion: 'TLSv1.2',
-            ALPNProtocols: ['http/1.1'],
-            // Said because NODE_TLS_REJECT_UNAUTHORIZED would decide otherwise.
-            rejectUnauthorized: true,
-            ...(ca === undefined ? {} : { ca }),
-            ...(clientCertificate && { cert: clientCertificate.certificate, key: clientCertificate.key }),
-          }),
+        headers: formatHeaders(options, body),
+        createConnection: () => startTls(options, tunnel),
         signal,
-      } satisfies RequestOptions)
+      })
       return readReply(request.end(body), addressOf(url), signal)
-    },
-  )
+    })
+  } finally {
+    tunnel?.destroy()
+  }
+}
+
+/** In lines, as MIME wants it. */
+function formatBase64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64').replaceAll(/.{64}/g, '$&\n')
+}
+
+function formatHeaders({ url, login }: EstClientOptions, body: string | undefined): OutgoingHttpHeaders {
+  const content = {
+    'Content-Type': 'application/pkcs10',
+    'Content-Transfer-Encoding': 'base64',
+    'Content-Length': body?.length,
+  }
+  const credentials = login && Buffer.from(`${login.user}:${login.password}`).toString('base64')
+  return {
+    Host: url.host,
+    Accept: 'application/pkcs7-mime',
+    Connection: 'close',
+    ...(body === undefined ? {} : content),
+    ...(credentials === undefined ? {} : { Authorization: `Basic ${credentials}` }),
+  }
+}
+
+function startTls({ url, ca, clientCertificate }: EstClientOptions, tunnel: Socket | undefined): Socket {
+  const host = hostOf(url)
+  return connectTls({
+    ...(tunnel === undefined ? { port: portOf(url) } : { socket: tunnel }),
+    host,
+    // Addresses are not allowed as server names (RFC 6066, section 3).
+    ...(isIP(host) ? {} : { servername: host }),
+    minVersion: 'TLSv1.2',
+    ALPNProtocols: ['http/1.1'],
+    // Said because NODE_TLS_REJECT_UNAUTHORIZED would decide otherwise.
+    rejectUnauthorized: true,
+    ...(ca === undefined ? {} : { ca }),
+    ...(clientCertificate && { cert: clientCertificate.certificate, key: clientCertificate.key }),
+  })
 }
 
 async function openTunnel(proxy: HttpProxy, options: EstClientOptions, signal: AbortSignal): Promise<Socket> {
