@@ -1,5 +1,5 @@
 /**
- * Edits one key of an AWS config or credentials file and leaves every other byte alone: comments, order,
+ * Edits keys of one section of an AWS config or credentials file and leaves every other byte alone: comments, order,
  * line ends, odd spacing. Reads lines as Python's configparser does (botocore, the AWS CLI), the strictest of
  * the parsers that such a file must please; writes only what all of them read alike.
  * @see https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html
@@ -33,87 +33,141 @@ export function findValue(text: string, isSection: SectionTest, key: string): st
   return [lines[index]!, ...continuationsOf(lines, index)].map(({ value }) => value).join('\n')
 }
 
+/** The last comment of the section that begins so, without white space around it, or undefined. */
+export function findComment(text: string, isSection: SectionTest, beginning: string): string | undefined {
+  return findNote(parseLines(text), isSection, beginning)?.value
+}
+
+/** Which section is meant. */
+export interface Section {
+  readonly matches: SectionTest
+  /** Text between the brackets if the section must be made. */
+  readonly newSection: string
+}
+
+/** What shall stand in a section. */
+export interface SectionEdit extends Section {
+  /** By key in lowercase: the value, without line ends and white space around it; undefined takes the key away. */
+  readonly values: Readonly<Record<string, string | undefined>>
+  /** A comment above the keys; it takes the place of one that begins alike. */
+  readonly note?: { readonly beginsWith: string; readonly text: string }
+}
+
+/** {@link editSection} of one key. */
+export function setValue(text: string, section: Section, key: string, value: string): string {
+  return editSection(text, { ...section, values: { [key]: value } })
+}
+
 /**
- * The text with `key = value` in the section: in place of the former value with all its lines, else as the
- * section's first line, else in a new section at the end.
- * @param newSection text between the brackets if the section must be made
- * @param key in lowercase
- * @param value without line ends and white space around it
+ * The text with `key = value` in the section: in place of the former value with all its lines, else below the
+ * section's header, else in a new section at the end. Where section or key stand twice, the last one is meant.
  */
-export function setValue(
-  text: string,
-  section: { readonly matches: SectionTest; readonly newSection: string },
-  key: string,
-  value: string,
-): string {
+export function editSection(text: string, { matches, newSection, values, note }: SectionEdit): string {
   const lines = parseLines(text)
-  const newline = lines.find(({ lineEnd }) => lineEnd !== '')?.lineEnd ?? '\n'
-  const index = findKey(lines, section.matches, key)
-  if (index !== undefined) {
-    const former = lines[index]!
-    const dropped = new Set(continuationsOf(lines, index))
-    const mark = former.text.startsWith(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK : ''
-    const changed = { ...former, text: `${mark}${former.indent}${key} = ${value}` }
-    return join(lines.flatMap((line) => (dropped.has(line) ? [] : line === former ? [changed] : [line])))
+  const changed = new Map<Line, string>()
+  const added: string[] = []
+  const replace = (line: Line | undefined, content: string | undefined) => {
+    if (line === undefined) added.push(...(content === undefined ? [] : [content]))
+    else changed.set(line, content === undefined ? '' : line.indent + content + line.lineEnd)
   }
-  const header = lines.findLastIndex((line) => line.kind === 'section' && section.matches(line.name))
-  if (header !== -1) {
-    // As deep as what follows, which would otherwise become part of this value.
-    const next = lines.slice(header + 1).find(({ kind }) => kind !== 'blank' && kind !== 'comment')
-    const line = `${next?.indent ?? ''}${key} = ${value}${newline}`
-    const before = join(lines.slice(0, header + 1))
-    return `${lines[header]!.lineEnd === '' ? before + newline : before}${line}${join(lines.slice(header + 1))}`
+  if (note !== undefined) replace(findNote(lines, matches, note.beginsWith), note.text)
+  for (const [key, value] of Object.entries(values)) {
+    const index = findKey(lines, matches, key)
+    if (index !== undefined) for (const line of continuationsOf(lines, index)) changed.set(line, '')
+    replace(lines[index ?? -1], value === undefined ? undefined : `${key} = ${value}`)
   }
+  const newline = lines[0]?.lineEnd === '\r\n' ? '\r\n' : '\n'
+  const join = (some: readonly Line[]) =>
+    some.map((line) => changed.get(line) ?? line.text + line.lineEnd).join('')
+  if (added.length === 0) return join(lines)
+  const header = lines.findLastIndex((line) => line.kind === 'section' && matches(line.name))
+  if (header === -1) return appendSection(text, lines, [`[${newSection}]`, ...added], newline)
+  // As deep as what follows, which would otherwise become part of this value.
+  const next = lines.slice(header + 1).find(({ kind }) => kind !== 'blank' && kind !== 'comment')
+  const before = join(lines.slice(0, header + 1))
+  const block = added.map((line) => (next?.indent ?? '') + line + newline).join('')
+  return `${lines[header]!.lineEnd === '' ? before + newline : before}${block}${join(lines.slice(header + 1))}`
+}
+
+function appendSection(text: string, lines: readonly Line[], added: readonly string[], newline: string) {
   const last = lines.at(-1)
   const lineBreak = last === undefined || last.lineEnd !== '' || last.text === BYTE_ORDER_MARK ? '' : newline
   const gap = last === undefined || last.kind === 'blank' ? '' : newline
-  return `${text}${lineBreak}${gap}[${section.newSection}]${newline}${key} = ${value}${newline}`
+  return `${text}${lineBreak}${gap}${added.map((line) => line + newline).join('')}`
 }
 
 const BYTE_ORDER_MARK = '\u{feff}'
 
+/** What Python's str.strip() takes away; unlike JavaScript's trim() not the byte order mark. */
+const SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/
+
+function indentOf(text: string): string {
+  let length = 0
+  while (length < text.length && SPACE.test(text[length]!)) length++
+  return text.slice(0, length)
+}
+
+function strip(text: string): string {
+  let end = text.length
+  while (end > 0 && SPACE.test(text[end - 1]!)) end--
+  return text.slice(indentOf(text).length, end)
+}
+
 function parseLines(text: string): Line[] {
   const lines: Line[] = []
-  let key: { indent: string } | undefined
+  let keyIndent: string | undefined
   let goesOn = false
-  for (const raw of text.match(/[^\n]*\n|[^\n]+$/g) ?? []) {
-    const lineEnd = /(?:\r?\n)?$/.exec(raw)![0]
-    const line = { text: raw.slice(0, raw.length - lineEnd.length), lineEnd, name: '' }
-    const bare = line.text.startsWith(BYTE_ORDER_MARK) ? line.text.slice(1) : line.text
-    const value = bare.trim()
-    const indent = bare.slice(0, bare.length - bare.trimStart().length)
-    if (value === '' || /^[#;]/.test(value)) {
-      lines.push({ ...line, kind: value === '' ? 'blank' : 'comment', indent, value })
-      goesOn = false
-      continue
-    }
+  // Python takes a carriage return alone for a line end, too.
+  for (const [whole] of text.matchAll(/[^\r\n]*(?:\r\n|[\r\n])|[^\r\n]+$/g)) {
+    const content = whole.replace(/[\r\n]+$/, '')
+    const lineEnd = whole.slice(content.length)
+    const bare = lines.length === 0 && content.startsWith(BYTE_ORDER_MARK) ? content.slice(1) : content
+    const value = strip(bare)
+    const indent = value === '' ? '' : indentOf(bare)
+    let { kind, name, rest } = classify(value)
     // The second form is a shell's continuation, which people paste here; no AWS key begins with a dash.
-    if (key !== undefined && (indent.length > key.indent.length || (goesOn && value.startsWith('-')))) {
-      lines.push({ ...line, kind: 'continuation', indent, value })
-    } else {
-      const classified = classify(value)
-      key = classified.kind === 'key' ? { indent } : undefined
-      lines.push({ ...line, indent, ...classified })
+    const isDeeper = keyIndent !== undefined && indent.length > keyIndent.length
+    if (kind !== 'blank' && kind !== 'comment') {
+      if (isDeeper || (keyIndent !== undefined && goesOn && value.startsWith('-'))) {
+        ;[kind, name, rest] = ['continuation', '', value]
+      } else {
+        keyIndent = kind === 'key' ? indent : undefined
+      }
     }
-    goesOn = value.endsWith('\\')
+    goesOn = kind !== 'comment' && value.endsWith('\\')
+    lines.push({ text: content, lineEnd, kind, indent, name, value: rest })
   }
   return lines
 }
 
-function classify(value: string): Pick<Line, 'kind' | 'name' | 'value'> {
-  const header = /^\[([^\]]+)\]/.exec(value)
-  if (header !== null) return { kind: 'section', name: header[1]!, value }
-  const pair = /^([^=:]+)[=:](.*)$/.exec(value)
-  if (pair !== null) return { kind: 'key', name: pair[1]!.trim().toLowerCase(), value: pair[2]!.trim() }
-  return { kind: 'other', name: '', value }
+function classify(value: string): Pick<Line, 'kind' | 'name'> & { rest: string } {
+  if (value === '') return { kind: 'blank', name: '', rest: '' }
+  if (value.startsWith('#') || value.startsWith(';')) return { kind: 'comment', name: '', rest: value }
+  const header = /^\[(.+)\]/s.exec(value)
+  if (header !== null) return { kind: 'section', name: header[1]!, rest: value }
+  const delimiter = value.search(/[=:]/)
+  if (delimiter < 1) return { kind: 'other', name: '', rest: value }
+  const name = strip(value.slice(0, delimiter)).toLowerCase()
+  return { kind: 'key', name, rest: strip(value.slice(delimiter + 1)) }
 }
 
 function findKey(lines: readonly Line[], isSection: SectionTest, key: string): number | undefined {
+  const found = findLastLine(lines, isSection, ({ kind, name }) => kind === 'key' && name === key)
+  return found === -1 ? undefined : found
+}
+
+function findNote(lines: readonly Line[], isSection: SectionTest, beginning: string): Line | undefined {
+  const isNote = ({ kind, value }: Line) => kind === 'comment' && value.startsWith(beginning)
+  return lines[findLastLine(lines, isSection, isNote)]
+}
+
+/** Index of the last line of the section, wherever it goes on, that passes the test, or -1. */
+function findLastLine(lines: readonly Line[], isSection: SectionTest, test: (line: Line) => boolean): number {
   let inside = false
-  let found: number | undefined
-  for (const [index, { kind, name }] of lines.entries()) {
-    if (kind === 'section') inside = isSection(name)
-    else if (inside && kind === 'key' && name === key) found = index
+  let found = -1
+  for (const [index, line] of lines.entries()) {
+    if (line.kind === 'section') inside = isSection(line.name)
+    else if (inside && test(line)) found = index
   }
   return found
 }
@@ -121,8 +175,4 @@ function findKey(lines: readonly Line[], isSection: SectionTest, key: string): n
 function continuationsOf(lines: readonly Line[], index: number): Line[] {
   const end = lines.findIndex(({ kind }, at) => at > index && ['section', 'key', 'other'].includes(kind))
   return lines.slice(index + 1, end === -1 ? lines.length : end).filter(({ kind }) => kind === 'continuation')
-}
-
-function join(lines: readonly Line[]): string {
-  return lines.map(({ text, lineEnd }) => text + lineEnd).join('')
 }
