@@ -21,12 +21,17 @@ const WINNING_KEYS = [
   'web_identity_token_file',
 ]
 
+/** True for a name that every SDK can look up. */
+export function isProfileName(name: string): boolean {
+  return PROFILE_NAME.test(name)
+}
+
 /**
  * The text between the brackets for a profile of the config file: `profile NAME`, and `default` alone.
  * @throws HoldfastError USAGE
  */
 export function formatProfileHeader(profile: string): string {
-  if (PROFILE_NAME.test(profile)) return profile === 'default' ? profile : `profile ${profile}`
+  if (isProfileName(profile)) return profile === 'default' ? profile : `profile ${profile}`
   throw new HoldfastError(
     'USAGE',
     `profile ${JSON.stringify(profile)}: use only letters, digits and _ @ + . % : / - in its name`,
