@@ -11,9 +11,10 @@ import { HoldfastError } from '../core/errors.js'
 import { isPkcs11Uri } from '../core/identity.js'
 import { findValue, setValue } from '../core/ini.js'
 import { parsePkcs11Uri, pinSourcePath } from '../core/pkcs11-uri.js'
-import { awsConfigPath, awsCredentialsPath, readAwsFile, replaceAwsFile } from '../io/aws-config-file.js'
+import { awsConfigPath, awsCredentialsPath, editAwsFile, readAwsFile } from '../io/aws-config-file.js'
 import { loadIdentity } from '../io/config-file.js'
 import { isExecutable, isOnPath } from '../io/executable.js'
+import { withLock } from '../io/lock.js'
 import { parseSession } from '../provider.js'
 import type { Context } from './context.js'
 import { addIdentityOptions, type IdentityArguments, readIdentity } from './options.js'
@@ -52,13 +53,20 @@ export async function run(argv: ConfigureArguments, context: Context): Promise<v
   const command = formatCommand([...(await findProgram(context)), ...(await formatArguments(argv, context))])
 
   const file = awsConfigPath(context.env)
-  const text = await readAwsFile(file)
-  await verifyUncontested(profile, file, text, context)
+  const credentialsFile = awsCredentialsPath(context.env)
+  const credentials = await readAwsFile(credentialsFile)
   const key = 'credential_process'
   const matches = isProfileSection(profile)
-  await replaceAwsFile(file, setValue(text, { matches, newSection: header }, key, command), context.uid)
-
-  const former = findValue(text, matches, key)
+  let former: string | undefined
+  const edit = (text: string) => {
+    verifyUncontested(profile, { path: file, text }, { path: credentialsFile, text: credentials })
+    former = findValue(text, matches, key)
+    return setValue(text, { matches, newSection: header }, key, command)
+  }
+  await editAwsFile(file, edit, {
+    uid: context.uid,
+    withLock: (path, use) => withLock(path, context.signal, use),
+  })
   const verb = former === undefined || former === command ? 'Wrote to' : `Replaced the former ${key} in`
   await context.stdout(`${verb} ${file}:\n\n[${header}]\n${key} = ${command}\n`)
 }
@@ -116,19 +124,18 @@ function verifyUri(key: string, text: string): void {
   }
 }
 
+interface AwsFile {
+  readonly path: string
+  readonly text: string
+}
+
 /** SDKs say nothing about it when other keys of a profile win, so it is said here. */
-async function verifyUncontested(
-  profile: string,
-  file: string,
-  text: string,
-  { env }: Context,
-): Promise<void> {
-  const credentialsFile = awsCredentialsPath(env)
-  const winner = findWinningKey(profile, text, await readAwsFile(credentialsFile))
+function verifyUncontested(profile: string, config: AwsFile, credentials: AwsFile): void {
+  const winner = findWinningKey(profile, config.text, credentials.text)
   if (winner === undefined) return
-  const place = winner.file === 'config' ? file : credentialsFile
+  const { path } = winner.file === 'config' ? config : credentials
   throw new HoldfastError(
     'CONFIG_INVALID',
-    `profile ${profile} has ${winner.key} in ${place}, which AWS SDKs silently prefer to credential_process: remove it there, or choose another name with --profile; nothing was written`,
+    `profile ${profile} has ${winner.key} in ${path}, which AWS SDKs silently prefer to credential_process: remove it there, or choose another name with --profile; nothing was written`,
   )
 }

@@ -1,11 +1,10 @@
 /**
- * The AWS config and credentials files of this user: where they are, their text, and a replacement that is
- * never seen half written. What is in them is core/ini and core/aws-config.
+ * The AWS config and credentials files of this user: where they are, their text, and an edit that nobody sees half
+ * done and that loses nobody else's. What is in them is core/ini, core/aws-config and core/credentials-file.
  * @see https://docs.aws.amazon.com/sdkref/latest/guide/file-location.html
  */
 
 import { isUtf8 } from 'node:buffer'
-import { randomBytes } from 'node:crypto'
 import { lstatSync, readlinkSync } from 'node:fs'
 import {
   type FileHandle,
@@ -58,38 +57,90 @@ export async function readAwsFile(path: string): Promise<string> {
   throw new HoldfastError('CONFIG_INVALID', `${path} is not UTF-8, and was left as it is`)
 }
 
+/** How a file is edited. */
+export interface AwsFileEdit {
+  /**
+   * Effective user: nothing is written where a folder, link or file belongs to another one but root, as with `sudo`,
+   * where the home may still be that of a user.
+   */
+  readonly uid: number
+  /** Runs `use` while no other Holdfast edits this file; `path` is for the lock. */
+  readonly withLock: (path: string, use: () => Promise<void>) => Promise<void>
+}
+
+/** How often an edit begins again because another program has written the file meanwhile. */
+const MAX_TURNS = 10
+
 /**
- * Replaces the file by one with this text: written beside it, synced, and renamed over it, with the former
- * owner and mode. A link stays, its target is replaced. A new file gets mode 0600, a new folder 0700.
- * @param uid effective user: nothing is written where a folder, link or file belongs to another one but root, as with
- *   `sudo`, where the home may still be that of a user
- * @throws HoldfastError OUTPUT_FAILED; the former file is then untouched
+ * Replaces the file by one with the text that `edit` makes of its text: written beside it, synced, and renamed over it,
+ * with the former owner and mode, unless another program has written it meanwhile; then `edit` is asked again. A link
+ * stays, its target is replaced. A new file gets mode 0600, a new folder 0700. Where `edit` changes nothing, nothing is
+ * written.
+ * @throws HoldfastError CONFIG_UNREADABLE, CONFIG_INVALID as {@link readAwsFile}; OUTPUT_FAILED; what `edit` throws. The
+ *   former file is then untouched
  */
-export async function replaceAwsFile(path: string, text: string, uid: number): Promise<void> {
+export async function editAwsFile(
+  path: string,
+  edit: (text: string) => string,
+  { uid, withLock }: AwsFileEdit,
+): Promise<void> {
   try {
     const risks = findPathRisks(path, uid, { lstatSync, readlinkSync })
     const risk = risks.find(({ by }) => by === 'owner')
     if (risk !== undefined) throw strangers(path, risk.path, risk.id)
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     const target = await followLink(path)
-    const temporary = `${target}.${randomBytes(6).toString('hex')}`
-    try {
-      const former = await stat(target).catch(ignoreMissing)
-      if (former !== undefined && former.uid !== uid && former.uid !== 0) {
-        throw strangers(path, target, former.uid)
+    await withLock(`${target}.lock`, async () => {
+      for (let turn = 0; turn < MAX_TURNS; turn++) {
+        if (await editOnce(path, target, edit, uid)) return
       }
-      await writeSynced(temporary, text, former)
-      await rename(temporary, target)
-    } catch (error) {
-      await unlink(temporary).catch(ignoreMissing)
-      throw error
-    }
-    await syncFolder(dirname(target))
+      throw new HoldfastError(
+        'OUTPUT_FAILED',
+        `${path} is not written: another program writes it all the time`,
+      )
+    })
   } catch (cause) {
     if (cause instanceof HoldfastError) throw cause
-    const { code, message } = cause as NodeJS.ErrnoException
-    throw new HoldfastError('OUTPUT_FAILED', `${path} cannot be written: ${code ?? message}`, { cause })
+    throw new HoldfastError('OUTPUT_FAILED', `${path} cannot be written: ${explainFault(cause)}`, { cause })
   }
+}
+
+/** False if the file has changed meanwhile. */
+async function editOnce(
+  path: string,
+  target: string,
+  edit: (text: string) => string,
+  uid: number,
+): Promise<boolean> {
+  const former = await stat(target).catch(ignoreMissing)
+  if (former !== undefined && former.uid !== uid && former.uid !== 0)
+    throw strangers(path, target, former.uid)
+  if (former?.isFile() === false) {
+    throw new HoldfastError('OUTPUT_FAILED', `${path} is not written: it is not a regular file`)
+  }
+  const text = await readAwsFile(target)
+  const edited = edit(text)
+  if (edited === text) return true
+  // The lock is ours, so one that is there was left by a program that was killed.
+  const temporary = `${target}.holdfast`
+  await unlink(temporary).catch(ignoreMissing)
+  try {
+    await writeSynced(temporary, edited, former)
+    if ((await readAwsFile(target)) !== text) return false
+    await rename(temporary, target)
+  } finally {
+    await unlink(temporary).catch(ignoreMissing)
+  }
+  await syncFolder(dirname(target))
+  return true
+}
+
+function explainFault(cause: unknown): string {
+  const { code, message } = cause as NodeJS.ErrnoException
+  if (code === 'EBUSY') return 'it is mounted alone, so it cannot be replaced: mount its folder instead'
+  if (code === 'ENOSPC' || code === 'EDQUOT') return `no space is left (${code}); it is as it was`
+  if (code === 'EROFS') return 'its file system is read-only'
+  return code ?? message
 }
 
 function strangers(path: string, whose: string, owner: number): HoldfastError {

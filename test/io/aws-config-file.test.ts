@@ -1,6 +1,7 @@
 /** AWS files in a temporary home. */
 
 import assert from 'node:assert/strict'
+import { appendFileSync, writeFileSync } from 'node:fs'
 import {
   chmod,
   chown,
@@ -10,6 +11,7 @@ import {
   mkdtemp,
   readdir,
   readFile,
+  realpath,
   rm,
   stat,
   symlink,
@@ -17,14 +19,14 @@ import {
 } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  awsConfigPath,
-  awsCredentialsPath,
-  readAwsFile,
-  replaceAwsFile,
-} from '../../src/io/aws-config-file.js'
+import { HoldfastError } from '../../src/core/errors.js'
+import { awsConfigPath, awsCredentialsPath, editAwsFile, readAwsFile } from '../../src/io/aws-config-file.js'
 
 const uid = process.geteuid!()
+
+/** Edits whatever is there to `text`, without a lock. */
+const replaceAwsFile = (path: string, text: string, user: number) =>
+  editAwsFile(path, () => text, { uid: user, withLock: (_, use) => use() })
 
 describe('awsConfigPath and awsCredentialsPath', () => {
   it('lie in the home', () => {
@@ -65,7 +67,7 @@ describe('AWS files on disk', () => {
     })
   })
 
-  describe('replaceAwsFile', () => {
+  describe('editAwsFile', () => {
     it('makes a folder and a file for this user only', async () => {
       await replaceAwsFile(path, 'text', uid)
       assert.equal(await readFile(path, 'utf8'), 'text')
@@ -143,6 +145,75 @@ describe('AWS files on disk', () => {
       assert.equal(await readFile(path, 'utf8'), 'old')
       await replaceAwsFile(link, 'new', 1234)
       assert.equal(await readFile(path, 'utf8'), 'new')
+    })
+
+    it('begins again where another program has written the file meanwhile, and loses nothing', async () => {
+      await replaceAwsFile(path, 'a', uid)
+      let turns = 0
+      const edit = (text: string) => {
+        if (turns++ < 2) writeFileSync(path, `${text}+${turns}`)
+        return `${text}!`
+      }
+      await editAwsFile(path, edit, { uid, withLock: (_, use) => use() })
+      assert.equal(await readFile(path, 'utf8'), 'a+1+2!')
+      assert.equal(turns, 3)
+    })
+
+    it('gives up where that never ends', async () => {
+      await replaceAwsFile(path, 'a', uid)
+      const edit = (text: string) => {
+        appendFileSync(path, 'b')
+        return `${text}!`
+      }
+      await assert.rejects(editAwsFile(path, edit, { uid, withLock: (_, use) => use() }), {
+        code: 'OUTPUT_FAILED',
+        message: /another program writes it all the time/,
+      })
+      assert.match(await readFile(path, 'utf8'), /^ab+$/)
+      assert.deepEqual(await readdir(join(home, '.aws')), ['config'])
+    })
+
+    it('writes nothing where nothing changes, or the edit is refused', async () => {
+      await replaceAwsFile(path, 'same', uid)
+      const { ino } = await stat(path)
+      await replaceAwsFile(path, 'same', uid)
+      const refusal = new HoldfastError('CONFIG_INVALID', 'no')
+      const refuse = () => {
+        throw refusal
+      }
+      await assert.rejects(editAwsFile(path, refuse, { uid, withLock: (_, use) => use() }), refusal)
+      assert.equal((await stat(path)).ino, ino)
+    })
+
+    it('reads and writes under the lock of the file itself, by whichever name it is called', async () => {
+      await replaceAwsFile(path, 'old', uid)
+      const link = join(home, 'link')
+      await symlink(path, link)
+      const locks: string[] = []
+      const withLock = async (lock: string, use: () => Promise<void>) => {
+        locks.push(lock)
+        await writeFile(path, 'newer')
+        await use()
+        assert.equal(await readFile(path, 'utf8'), 'newer!')
+      }
+      await editAwsFile(link, (text) => `${text}!`, { uid, withLock })
+      assert.deepEqual(locks, [`${await realpath(path)}.lock`])
+    })
+
+    it('clears away what a killed program has left', async () => {
+      await replaceAwsFile(path, 'old', uid)
+      await writeFile(`${path}.holdfast`, 'half')
+      await replaceAwsFile(path, 'new', uid)
+      assert.deepEqual(await readdir(join(home, '.aws')), ['config'])
+    })
+
+    it('replaces regular files only', async () => {
+      await mkdir(join(home, '.aws'))
+      await symlink('/dev/null', path)
+      await assert.rejects(replaceAwsFile(path, 'new', uid), {
+        code: 'OUTPUT_FAILED',
+        message: /it is not a regular file/,
+      })
     })
 
     it('leaves no half file behind when it fails', async () => {
