@@ -55,11 +55,20 @@ function writeStdout(text: string): Promise<void> {
   })
 }
 
-/** Texts from tokens, servers and files may hold terminal escapes or line ends: both are shown, not obeyed. */
-function writeStderr(line: string): void {
+function writeLog(line: string): void {
   // A closed stderr must not turn into an exception on the way out.
   if (process.stderr.listenerCount('error') === 0) process.stderr.on('error', () => undefined)
-  process.stderr.write(`holdfast: ${formatPrintable(line)}\n`)
+  process.stderr.write(`${line}\n`)
+}
+
+/** Texts from tokens, servers and files may hold terminal escapes or line ends: both are shown, not obeyed. */
+function writeStderr(line: string): void {
+  writeLog(`holdfast: ${formatPrintable(line)}`)
+}
+
+/** What a service does when its terminal or its manager says SIGHUP, in place of ending. */
+function onHangup(listener: () => void): void {
+  process.removeAllListeners('SIGHUP').on('SIGHUP', listener)
 }
 
 async function main(): Promise<void> {
@@ -75,6 +84,9 @@ async function main(): Promise<void> {
     now: () => new Date(),
     stdout: writeStdout,
     stderr: writeStderr,
+    log: writeLog,
+    onHangup,
+    pid: process.pid,
     signal: interrupt.signal,
   })
   takeChild()?.discard()

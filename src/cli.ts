@@ -36,6 +36,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/configure.js'),
   },
   {
+    command: 'serve [names..]',
+    describe: 'Run the agent: keep credentials fresh and hand them out on a socket',
+    load: () => import('./commands/serve.js'),
+  },
+  {
     command: 'emulator',
     describe: 'Run a strict local stand-in for IAM Roles Anywhere',
     load: () => import('./commands/emulator.js'),

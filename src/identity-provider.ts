@@ -3,6 +3,7 @@
  * library meet here.
  */
 
+import type { Certificate } from './core/certificate.js'
 import type { CredentialProvider } from './core/credentials.js'
 import { HoldfastError } from './core/errors.js'
 import type { Identity } from './core/identity.js'
@@ -26,6 +27,8 @@ export interface Surroundings extends SourceSurroundings {
   readonly buildDate: Date
   /** Ends whatever is under way. */
   readonly signal: AbortSignal
+  /** Is told of the certificate that will be used, before it is. */
+  readonly onCertificate?: ((certificate: Certificate) => void) | undefined
 }
 
 /**
@@ -33,7 +36,7 @@ export interface Surroundings extends SourceSurroundings {
  * @throws HoldfastError USAGE, URI_INVALID, ARN_INVALID
  */
 export function createIdentityProvider(identity: Identity, surroundings: Surroundings): CredentialProvider {
-  const { env, now, buildDate, signal } = surroundings
+  const { env, now, buildDate, signal, onCertificate } = surroundings
   verifyTimeout('token-timeout', identity.tokenTimeout)
   verifyTimeout('timeout', identity.timeout)
   return createProvider({
@@ -49,6 +52,7 @@ export function createIdentityProvider(identity: Identity, surroundings: Surroun
     buildDate,
     timeoutMs: (identity.timeout ?? DEFAULT_TIMEOUT_SECONDS) * 1000,
     signal,
+    onCertificate,
   })
 }
 

@@ -57,6 +57,8 @@ export interface ProviderParts {
   readonly buildDate: Date
   /** Ends the work from outside. */
   readonly signal: AbortSignal
+  /** Is told of the certificate that will be used, before it is. */
+  readonly onCertificate?: ((certificate: Certificate) => void) | undefined
 }
 
 /**
@@ -143,6 +145,7 @@ export function createProvider(parts: ProviderParts): CredentialProvider {
 /** Local rules, which cost nothing, before anything that costs. */
 async function chooseRequest(parts: ProviderParts, signer: Signer, body: Uint8Array) {
   const certificate = parseCertificate(signer.certificate)
+  parts.onCertificate?.(certificate)
   verifyEndEntity(certificate, { now: parts.now(), buildDate: parts.buildDate })
   const chain = findChain(certificate, [
     ...signer.chain.flatMap(tolerantParse),

@@ -33,6 +33,16 @@ const DEFAULT_TOKEN_TIMEOUT_SECONDS = 30
 /** How long a person may take to give a PIN. What is to be signed has its date by then, which is good for 5 minutes. */
 const PERSON_LIMIT_SECONDS = 120
 
+/** Stands between the token and the person that a terminal or an askpass program would ask. */
+export interface PinGiver {
+  /** How the PIN came, or would: what the guard of tried PINs goes by. */
+  readonly kind: 'terminal' | 'askpass'
+  /** What messages call it. */
+  readonly name: string
+  /** The PIN, which then belongs to the caller. */
+  give(need: PinNeed): Promise<Uint8Array>
+}
+
 /** What a source needs of the process it is used in. */
 export interface SourceSurroundings {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -41,6 +51,8 @@ export interface SourceSurroundings {
   readonly execPath: string
   /** A token child that was started early, if there is one left. */
   readonly takeChild?: (() => TokenChild | undefined) | undefined
+  /** Is asked in place of a terminal or an askpass program of this process. */
+  readonly pinGiver?: PinGiver | undefined
   readonly warn: (text: string) => void
   readonly debug?: ((text: string) => void) | undefined
 }
@@ -122,15 +134,16 @@ function createTokenKeySource(
   return {
     async withSigner(use, options) {
       const pin = await choosePin(identity, uris, surroundings)
+      const giver = asksPerson(pin) ? surroundings.pinGiver : undefined
       const childPin = {
-        kind: pin.kind,
-        name: formatPinSource(pin),
+        kind: giver?.kind ?? pin.kind,
+        name: giver?.name ?? formatPinSource(pin),
         ...('path' in pin ? { path: pin.path } : {}),
       }
       const source = createTokenSource({
         ...surroundings,
         request: { ...request, pin: childPin },
-        givePin: (need, { signal }) => givePin(pin, need, surroundings, { signal }),
+        givePin: (need, { signal }) => giver?.give(need) ?? givePin(pin, need, surroundings, { signal }),
       })
       return source.withSigner(use, options)
     },
@@ -164,10 +177,29 @@ function chooseModule(identity: Identity, uris: readonly Pkcs11Uri[]): ModuleRef
   return { path: modulePath! }
 }
 
+/**
+ * Where the PIN of an identity's token would come from; undefined for a key in a file.
+ * @throws HoldfastError USAGE, URI_INVALID
+ */
+export async function findPinSource(
+  identity: Identity,
+  surroundings: Pick<SourceSurroundings, 'env' | 'warn'>,
+): Promise<PinSource | undefined> {
+  const key = identity.privateKey ?? identity.pkcs11Uri ?? identity.certificate
+  if (!isPkcs11Uri(key)) return undefined
+  const uris = [key, identity.certificate].filter(isPkcs11Uri)
+  return choosePin(identity, uris.map(parsePkcs11Uri), surroundings)
+}
+
+/** True if a person, or a program that may ask one, gives the PIN. */
+export function asksPerson({ kind }: PinSource): boolean {
+  return kind === 'terminal' || kind === 'askpass'
+}
+
 async function choosePin(
   identity: Identity,
   uris: readonly Pkcs11Uri[],
-  surroundings: SourceSurroundings,
+  surroundings: Pick<SourceSurroundings, 'env' | 'warn'>,
 ): Promise<PinSource> {
   const { env, warn } = surroundings
   const named: NamedPinSource[] = []
@@ -195,11 +227,15 @@ async function choosePin(
   return chosen
 }
 
-/** Gets a PIN that the token child cannot read itself. It belongs to the caller. */
-async function givePin(
+/**
+ * Gets a PIN that the token child cannot read itself: from a person, a program, the environment or the URI. It belongs
+ * to the caller.
+ * @throws HoldfastError PIN_NEEDED, PIN_INVALID, PIN_SOURCE_UNREADABLE, INTERRUPTED
+ */
+export async function givePin(
   source: PinSource,
   need: PinNeed,
-  { env }: SourceSurroundings,
+  { env }: Pick<SourceSurroundings, 'env'>,
   { signal }: { signal: AbortSignal },
 ): Promise<Uint8Array> {
   const prompt = formatPinPrompt(need.token, need.flags)

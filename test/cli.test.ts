@@ -25,6 +25,9 @@ async function run(...args: string[]): Promise<{ status: number; said: string[];
       stdout += text
     },
     stderr: (line) => said.push(line),
+    log: (line) => said.push(line),
+    onHangup: () => undefined,
+    pid: 1,
     signal: new AbortController().signal,
   }
   return { status: await runCli(args, context), said, stdout }

@@ -8,7 +8,7 @@ import type { Argv } from 'yargs'
 import { findWinningKey, formatCommand, formatProfileHeader, isProfileSection } from '../core/aws-config.js'
 import { IDENTITY_NAME, SETTINGS, type Setting } from '../core/config.js'
 import { HoldfastError } from '../core/errors.js'
-import { isPkcs11Uri } from '../core/identity.js'
+import { type Identity, isPkcs11Uri } from '../core/identity.js'
 import { findValue, setValue } from '../core/ini.js'
 import { parsePkcs11Uri, pinSourcePath } from '../core/pkcs11-uri.js'
 import { awsConfigPath, awsCredentialsPath, editAwsFile, readAwsFile } from '../io/aws-config-file.js'
@@ -81,7 +81,7 @@ export async function findProgram({ env, execPath, programPath }: Context): Prom
 async function formatArguments(argv: ConfigureArguments, context: Context): Promise<string[]> {
   const config = argv.config === undefined ? undefined : resolve(argv.config)
   const flags = await readIdentity({ ...argv, name: undefined, config: undefined }, context)
-  const words = SETTINGS.flatMap((setting) => formatFlag(setting, flags[setting.field]))
+  const words = SETTINGS.flatMap((setting) => formatFlag(setting, flags[setting.field as keyof Identity]))
   const verify = argv.verifySsl ? [] : ['--no-verify-ssl']
   // Flags that name a key stand instead of an identity, and of its file; others change what the identity says.
   if (flags.pkcs11Uri !== undefined || flags.certificate !== undefined || flags.privateKey !== undefined) {

@@ -13,15 +13,25 @@ import { parsePkcs11Uri } from './pkcs11-uri.js'
 
 type Kind = 'text' | 'uri' | 'path' | 'path or uri' | 'path or name' | 'seconds' | 'boolean' | 'on or off'
 
+/** An identity, and how the agent serves it. Only a config file says the latter, so it is no flag. */
+export interface ServedIdentity extends Identity {
+  /** The key wants a person for each signature, so it is used only when somebody asks. */
+  readonly onDemand?: boolean | undefined
+  /** Name or number of the group that may use the identity's socket of a system agent. */
+  readonly socketGroup?: string | undefined
+  /** Name or number of the user that a system agent runs as. */
+  readonly agentUser?: string | undefined
+}
+
 /** One key of an identity. */
 export interface Setting {
   readonly key: string
-  /** The same in an {@link Identity}. */
-  readonly field: keyof Identity
+  /** The same in a {@link ServedIdentity}. */
+  readonly field: keyof ServedIdentity
   readonly kind: Kind
 }
 
-/** All keys of an identity, in the order in which they are documented; each is also a flag. */
+/** All keys of an identity, in the order in which they are documented; all but the last three are also flags. */
 export const SETTINGS: readonly Setting[] = [
   { key: 'pkcs11-uri', field: 'pkcs11Uri', kind: 'uri' },
   { key: 'pkcs11-module', field: 'pkcs11Module', kind: 'path or name' },
@@ -44,6 +54,9 @@ export const SETTINGS: readonly Setting[] = [
   { key: 'timeout', field: 'timeout', kind: 'seconds' },
   { key: 'state-dir', field: 'stateDir', kind: 'path' },
   { key: 'pin-guard', field: 'pinGuard', kind: 'on or off' },
+  { key: 'on-demand', field: 'onDemand', kind: 'boolean' },
+  { key: 'socket-group', field: 'socketGroup', kind: 'text' },
+  { key: 'agent-user', field: 'agentUser', kind: 'text' },
 ]
 
 /** What a name of an identity looks like: it is typed in shells and stands in AWS config files. */
@@ -69,7 +82,7 @@ interface Entry {
  * @param file absolute path, for messages and as the base of relative paths
  * @throws HoldfastError CONFIG_INVALID, beginning with `file:line:column`; no message quotes a value
  */
-export function parseConfig(text: string, file: string): Map<string, Identity> {
+export function parseConfig(text: string, file: string): Map<string, ServedIdentity> {
   const fault: Fault = (place, what, cause) =>
     new HoldfastError(
       'CONFIG_INVALID',

@@ -16,6 +16,7 @@ const EXIT_STATUS = {
   CONFIG_UNSAFE: 2,
   CONFIG_NOT_FOUND: 2,
   CONFIG_UNREADABLE: 2,
+  AGENT_RUNNING: 2,
   // 3: the token, its module, or the PIN
   ADDON_MISSING: 3,
   MODULE_NOT_FOUND: 3,
@@ -71,8 +72,10 @@ const EXIT_STATUS = {
   THROTTLED: 6,
   SERVICE_UNAVAILABLE: 6,
   REPLY_INVALID: 6,
+  AGENT_FAILED: 6,
   // 7: there is a result, and it could not be handed over
   OUTPUT_FAILED: 7,
+  SOCKET_UNUSABLE: 7,
   INTERRUPTED: 7,
 } as const
 

@@ -10,9 +10,8 @@ import { constants, lstatSync, readlinkSync } from 'node:fs'
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
-import { holdsPin, parseConfig } from '../core/config.js'
+import { holdsPin, parseConfig, type ServedIdentity } from '../core/config.js'
 import { HoldfastError } from '../core/errors.js'
-import type { Identity } from '../core/identity.js'
 import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
 
 const SYSTEM_FILE = '/etc/holdfast/config.toml'
@@ -48,7 +47,7 @@ export function listConfigFiles(options: ConfigFileOptions): string[] {
  * found is not opened.
  * @throws HoldfastError CONFIG_NOT_FOUND, CONFIG_INVALID, CONFIG_UNSAFE, CONFIG_UNREADABLE
  */
-export async function loadIdentity(name: string, options: ConfigFileOptions): Promise<Identity> {
+export async function loadIdentity(name: string, options: ConfigFileOptions): Promise<ServedIdentity> {
   const files = listConfigFiles(options)
   const names = new Set<string>()
   const looked: string[] = []
@@ -67,11 +66,30 @@ export async function loadIdentity(name: string, options: ConfigFileOptions): Pr
 }
 
 /**
+ * All identities, by name: the user's, and those of the system that no identity of the user replaces.
+ * @throws HoldfastError CONFIG_NOT_FOUND if there are none, CONFIG_INVALID, CONFIG_UNSAFE, CONFIG_UNREADABLE
+ */
+export async function loadIdentities(options: ConfigFileOptions): Promise<Map<string, ServedIdentity>> {
+  const files = listConfigFiles(options)
+  const identities = new Map<string, ServedIdentity>()
+  for (const file of files) {
+    for (const [name, identity] of (await readConfigFile(file, options.uid)) ?? []) {
+      if (!identities.has(name)) identities.set(name, identity)
+    }
+  }
+  if (identities.size > 0) return identities
+  throw new HoldfastError('CONFIG_NOT_FOUND', `there is no identity; looked at ${files.join(' and ')}`)
+}
+
+/**
  * The identities of one file, or undefined if there is no such file.
  * @param uid the user who, beside root, may own the file
  * @throws HoldfastError CONFIG_INVALID, CONFIG_UNSAFE, CONFIG_UNREADABLE
  */
-export async function readConfigFile(path: string, uid: number): Promise<Map<string, Identity> | undefined> {
+export async function readConfigFile(
+  path: string,
+  uid: number,
+): Promise<Map<string, ServedIdentity> | undefined> {
   let file: FileHandle | undefined
   try {
     // O_NONBLOCK: opening a FIFO would wait for a writer for ever.

@@ -63,6 +63,9 @@ describe('holdfast configure', () => {
         output += text
       },
       stderr: (line) => complaints.push(line),
+      log: (line) => complaints.push(line),
+      onHangup: () => undefined,
+      pid: 1,
       signal: new AbortController().signal,
     }
     await yargs([])

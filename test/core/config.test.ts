@@ -34,6 +34,9 @@ token-timeout = 20
 timeout = 30
 state-dir = "/var/lib/holdfast"
 pin-guard = "off"
+on-demand = true
+socket-group = "aws"
+agent-user = "holdfast"
 `
     assert.deepEqual(parse(text), {
       edge: {
@@ -58,6 +61,9 @@ pin-guard = "off"
         timeout: 30,
         stateDir: '/var/lib/holdfast',
         pinGuard: 'off',
+        onDemand: true,
+        socketGroup: 'aws',
+        agentUser: 'holdfast',
       },
     })
     for (const { key } of SETTINGS) assert.match(text, new RegExp(`^${key} = `, 'm'))

@@ -1,0 +1,121 @@
+/**
+ * What the agent answers on its sockets. The control socket does everything; that of one identity hands out this
+ * identity's credentials and takes no PIN, lest whoever may use the role could lock the token with wrong ones.
+ */
+
+import {
+  type AgentReply,
+  type AgentRequest,
+  formatAgentReply,
+  parseAgentRequest,
+} from '../core/agent-protocol.js'
+import { HoldfastError } from '../core/errors.js'
+import type { HttpHandler, HttpReply } from '../core/http-message.js'
+import type { Agent } from './agent.js'
+
+/** What a socket is, and what is told of those who use it. */
+export interface DoorParts {
+  /** The one identity that it is for; undefined for a control socket. */
+  readonly only?: string | undefined
+  readonly onRequest: (event: DoorEvent) => void
+  readonly formatStatus: (names: readonly string[]) => string
+  readonly formatMetrics: () => string
+}
+
+/** Somebody has asked for credentials. */
+export interface DoorEvent {
+  readonly name: string | undefined
+  /** `ok`, `unknown`, or the code of an error. */
+  readonly result: string
+  readonly expiration: Date | undefined
+  readonly claims: AgentRequest['claims']
+}
+
+const JSON_TYPE = { 'content-type': 'application/json' }
+
+/** Answers what arrives on one socket of the agent. */
+export function createDoor(agent: Agent, parts: DoorParts): HttpHandler {
+  const { only } = parts
+  return async ({ method, target, body }, { signal }) => {
+    if (method === 'GET' && target === '/status') {
+      const names = only === undefined ? agent.names : [only]
+      return { status: 200, headers: JSON_TYPE, body: parts.formatStatus(names) }
+    }
+    if (method === 'GET' && target === '/metrics' && only === undefined) {
+      const headers = { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }
+      return { status: 200, headers, body: parts.formatMetrics() }
+    }
+    const work = WORK.get(target)
+    if (work === undefined) return { status: 404, body: '' }
+    if (method !== 'POST') return { status: 405, headers: { allow: 'POST' }, body: '' }
+    try {
+      return toHttp(await answer(work, body, signal))
+    } finally {
+      body.fill(0)
+    }
+  }
+
+  async function answer(work: Work, body: Uint8Array, signal: AbortSignal): Promise<AgentReply> {
+    let request: AgentRequest = {}
+    let name: string | undefined
+    let reply: AgentReply
+    try {
+      request = parseAgentRequest(body)
+      if (only !== undefined && (work !== take || request.pin !== undefined)) throw notHere()
+      name = agent.find(request)
+      if (only !== undefined && name !== only) name = undefined
+      reply = name === undefined ? { unknown: true } : await work(agent, name, request, signal)
+    } catch (error) {
+      if (!(error instanceof HoldfastError)) throw error
+      const needPin = name === undefined || error.code !== 'PIN_NEEDED' ? undefined : agent.pinNeed(name)
+      // Here nobody can give the PIN that is needed.
+      reply = only === undefined ? { failed: error, needPin } : { failed: error }
+    }
+    if (work === take) parts.onRequest(describe(name, request, reply))
+    return reply
+  }
+}
+
+type Work = (agent: Agent, name: string, request: AgentRequest, signal: AbortSignal) => Promise<AgentReply>
+
+const take: Work = async (agent, name, { pin }, signal) => {
+  return { credentials: await agent.take(name, { attended: true, signal, pin }) }
+}
+
+const unlock: Work = async (agent, name, { pin }, signal) => {
+  await agent.unlock(name, pin, signal)
+  return { done: true }
+}
+
+const lock: Work = async (agent, name) => {
+  agent.lock(name)
+  return { done: true }
+}
+
+const WORK = new Map<string, Work>([
+  ['/credentials', take],
+  ['/unlock', unlock],
+  ['/lock', lock],
+])
+
+function describe(name: string | undefined, { claims }: AgentRequest, reply: AgentReply): DoorEvent {
+  const credentials = 'credentials' in reply ? reply.credentials : undefined
+  const failure = 'failed' in reply ? reply.failed.code : 'unknown'
+  return {
+    name,
+    result: credentials === undefined ? failure : 'ok',
+    expiration: credentials?.expiration,
+    claims,
+  }
+}
+
+function toHttp(reply: AgentReply): HttpReply {
+  return { ...formatAgentReply(reply), headers: JSON_TYPE }
+}
+
+function notHere(): HoldfastError {
+  return new HoldfastError(
+    'USAGE',
+    'this socket gives credentials only: PINs are taken by the control socket of the agent, from its user and root',
+  )
+}

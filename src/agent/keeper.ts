@@ -1,0 +1,188 @@
+/**
+ * One identity in the agent: its refresher, the PIN that somebody has handed over for it, and what is known of its
+ * certificate. Who may ask is not decided here.
+ */
+
+import type { GivenPin } from '../core/agent-protocol.js'
+import type { Certificate } from '../core/certificate.js'
+import type { CredentialProvider, Credentials } from '../core/credentials.js'
+import { HoldfastError } from '../core/errors.js'
+import { verifyPinMayBeTried } from '../core/pin.js'
+import { isTransient } from '../core/refresh-schedule.js'
+import type { PinNeed } from '../core/token-protocol.js'
+import type { PinGiver } from '../source.js'
+import { type Clock, createRefresher, type RefresherState } from './refresher.js'
+import type { TakeOptions } from './shelf.js'
+
+/** What a provider of the identity is given for one session. */
+export interface SessionParts {
+  readonly pinGiver: PinGiver
+  readonly onCertificate: (certificate: Certificate) => void
+}
+
+/** What a keeper is made of. */
+export interface KeeperParts {
+  readonly createProvider: (parts: SessionParts) => CredentialProvider
+  /** True if the PIN comes from a person, or from a program that may ask one. */
+  readonly asksPerson: boolean
+  /** True if the key wants a person for each signature: a touch. */
+  readonly onDemand: boolean
+  readonly clock: Clock
+  readonly random: () => number
+  /** Lets one session after the other have the token. */
+  readonly enqueue: (session: CredentialProvider) => Promise<Credentials>
+  readonly onRefreshed: (credentials: Credentials) => void
+  readonly onFailed: (error: unknown, retryInMs: number | undefined) => void
+}
+
+/** How an identity is doing. */
+export interface KeeperState extends RefresherState {
+  readonly certificate: Certificate | undefined
+  /**
+   * `unattended`: refreshed by itself. `on-demand`: only when somebody asks. `locked`: wants a PIN that nobody has handed
+   * over; `unlocked`: has it, and is refreshed by itself.
+   */
+  readonly mode: 'unattended' | 'on-demand' | 'locked' | 'unlocked'
+}
+
+/** One identity. */
+export interface Keeper {
+  readonly state: KeeperState
+  /** As Shelf.get; `pin` is used for the one refresh that this may cost. */
+  take(options: TakeOptions & { readonly pin?: GivenPin | undefined }): Promise<Credentials>
+  /** What is to be told a person who is asked for the PIN, if the token has been seen. */
+  readonly pinNeed: PinNeed | undefined
+  /**
+   * Keeps a copy of the PIN until it is refused or `lock` is called. Without one, finds out whether one is needed.
+   * @throws HoldfastError of the session that it is tried with
+   */
+  unlock(pin: GivenPin | undefined, signal: AbortSignal): Promise<void>
+  /** Wipes the PIN; what was got with it stays good. */
+  lock(): void
+  start(): void
+  /** Files that the identity consists of have changed. */
+  renew(): void
+  adopt(credentials: Credentials): void
+  /** Ends all, and wipes the PIN. */
+  stop(): void
+}
+
+/** A keeper that does nothing until it is asked or started. */
+export function createKeeper(parts: KeeperParts): Keeper {
+  const { asksPerson, onDemand } = parts
+  let kept: GivenPin | undefined
+  let pinNeed: PinNeed | undefined
+  let certificate: Certificate | undefined
+  let probe: Promise<Credentials> | undefined
+
+  const wipe = () => {
+    kept?.bytes.fill(0)
+    kept = undefined
+  }
+
+  const createGiver = (findPin: () => GivenPin | undefined): PinGiver => ({
+    kind: findPin()?.kind ?? 'terminal',
+    name: findPin()?.name ?? 'terminal',
+    async give(need) {
+      pinNeed = need
+      // It may have been taken away since the session began.
+      const pin = findPin()
+      if (pin === undefined) throw pinNeeded()
+      // The last try is for a PIN that has just been typed.
+      if (pin === kept) verifyPinMayBeTried(need.flags, 'askpass', need.token.label)
+      return Uint8Array.from(pin.bytes)
+    },
+  })
+
+  const createSession =
+    (findPin: () => GivenPin | undefined): CredentialProvider =>
+    () =>
+      parts.enqueue(async () => {
+        const pinGiver = createGiver(findPin)
+        const onCertificate = (found: Certificate) => {
+          certificate = found
+        }
+        return parts.createProvider({ pinGiver, onCertificate })()
+      })
+
+  const refresher = createRefresher({
+    ...parts,
+    provider: createSession(() => kept),
+    isUnattended: () => !onDemand && (!asksPerson || kept !== undefined),
+    onFailed: (error, retryInMs) => {
+      if (isPinFailure(error)) {
+        wipe()
+        // The token's flags say something else now.
+        pinNeed = undefined
+      }
+      parts.onFailed(error, retryInMs)
+    },
+  })
+
+  const isLocked = () => asksPerson && kept === undefined
+  const findMode = (): KeeperState['mode'] => {
+    if (isLocked()) return 'locked'
+    if (onDemand) return 'on-demand'
+    return asksPerson ? 'unlocked' : 'unattended'
+  }
+
+  return {
+    get state() {
+      return { ...refresher.state, certificate, mode: findMode() }
+    },
+    get pinNeed() {
+      return isLocked() ? pinNeed : undefined
+    },
+    async take({ attended, signal, pin }) {
+      const held = refresher.state.credentials
+      if (!isLocked()) return refresher.get({ attended, signal })
+      if (held !== undefined) return held
+      if (pin !== undefined) {
+        return refresher.get({ attended: true, signal, provider: createSession(() => pin) })
+      }
+      if (!attended || pinNeed !== undefined) throw pinNeeded()
+      // Not every token wants a PIN, and what the person is asked depends on the token.
+      probe ??= refresher
+        .get({
+          attended: true,
+          signal: new AbortController().signal,
+          provider: createSession(() => undefined),
+        })
+        .finally(() => {
+          probe = undefined
+        })
+      return probe
+    },
+    async unlock(pin, signal) {
+      if (!asksPerson) return
+      if (pin === undefined) {
+        await refresher.get({ attended: true, fresh: true, signal, provider: createSession(() => undefined) })
+        return
+      }
+      wipe()
+      kept = { ...pin, bytes: Uint8Array.from(pin.bytes) }
+      await refresher.get({ attended: true, fresh: true, signal, provider: createSession(() => pin) })
+      refresher.renew()
+    },
+    lock: wipe,
+    start: () => refresher.start(),
+    renew: () => refresher.renew(),
+    adopt: (credentials) => refresher.adopt(credentials),
+    stop() {
+      refresher.stop()
+      wipe()
+    },
+  }
+}
+
+function pinNeeded(): HoldfastError {
+  return new HoldfastError(
+    'PIN_NEEDED',
+    'the token wants a PIN, and this identity has none that could be read: run holdfast unlock, or holdfast credential-process at a terminal',
+  )
+}
+
+function isPinFailure(error: unknown): boolean {
+  if (!(error instanceof HoldfastError) || isTransient(error)) return false
+  return error.code === 'LOGIN_FAILED' || (error.code.startsWith('PIN_') && error.code !== 'PIN_NEEDED')
+}
