@@ -36,7 +36,7 @@ export interface Surroundings extends SourceSurroundings {
  * @throws HoldfastError USAGE, URI_INVALID, ARN_INVALID
  */
 export function createIdentityProvider(identity: Identity, surroundings: Surroundings): CredentialProvider {
-  const { env, now, buildDate, signal, onCertificate } = surroundings
+  const { env, now, buildDate, signal, warn, onCertificate } = surroundings
   verifyTimeout('token-timeout', identity.tokenTimeout)
   verifyTimeout('timeout', identity.timeout)
   return createProvider({
@@ -50,6 +50,7 @@ export function createIdentityProvider(identity: Identity, surroundings: Surroun
       connectRolesAnywhere({ ...surroundings, endpoint, random: Math.random }, options),
     now,
     buildDate,
+    warn,
     timeoutMs: (identity.timeout ?? DEFAULT_TIMEOUT_SECONDS) * 1000,
     signal,
     onCertificate,

@@ -25,6 +25,7 @@ import {
 import type { CredentialProvider, Credentials } from './core/credentials.js'
 import { chooseEndpoint } from './core/endpoint.js'
 import { HoldfastError } from './core/errors.js'
+import { findExpiryWarning } from './core/expiry.js'
 import type { Identity } from './core/identity.js'
 import { explainRefusal, type Reply } from './core/refusal.js'
 import type { Signer, SignerSource } from './core/signer.js'
@@ -53,6 +54,8 @@ export interface ProviderParts {
   readonly connect: (endpoint: URL, options: { signal: AbortSignal }) => Promise<Connection>
   /** Time for connecting, and again for sending and its repeats, in milliseconds. */
   readonly timeoutMs: number
+  /** Is told of a certificate that ends soon. */
+  readonly warn?: ((text: string) => void) | undefined
   readonly now: () => Date
   readonly buildDate: Date
   /** Ends the work from outside. */
@@ -146,7 +149,10 @@ export function createProvider(parts: ProviderParts): CredentialProvider {
 async function chooseRequest(parts: ProviderParts, signer: Signer, body: Uint8Array) {
   const certificate = parseCertificate(signer.certificate)
   parts.onCertificate?.(certificate)
-  verifyEndEntity(certificate, { now: parts.now(), buildDate: parts.buildDate })
+  const now = parts.now()
+  verifyEndEntity(certificate, { now, buildDate: parts.buildDate })
+  const warning = findExpiryWarning(certificate, now)
+  if (warning !== undefined) parts.warn?.(warning)
   const chain = findChain(certificate, [
     ...signer.chain.flatMap(tolerantParse),
     ...(await parts.readIntermediates()),

@@ -219,7 +219,7 @@ export function signingAlgorithmOf(certificate: Certificate): SigningAlgorithm {
 }
 
 /** `the certificate with serial 1a2b`: what error messages call it. Serial in hex, as AWS shows it. */
-export function describe({ serialNumber }: Certificate): string {
+export function describe({ serialNumber }: Pick<Certificate, 'serialNumber'>): string {
   const [sign, number] = serialNumber < 0n ? ['-', -serialNumber] : ['', serialNumber]
   const hex = number.toString(16)
   return `the certificate with serial ${sign}${hex.length % 2 === 0 ? hex : `0${hex}`}`

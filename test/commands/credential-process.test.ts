@@ -71,6 +71,16 @@ describe('holdfast credential-process', () => {
         assertCounts(edge, { ...ONE_OF_EACH, C_Login: 2 }),
       ))
 
+    it('says in one line when the certificate ends soon', () => {
+      const [day, now] = [86_400_000, Date.now()]
+      const certificate = { notBefore: new Date(now - 90 * day), notAfter: new Date(now + 10.5 * day) }
+      return withEdge({ certificate }, async (edge) => {
+        const warning =
+          /^holdfast: warning: the certificate with serial [\da-f]+ expires in 10 days, at \S+Z: renew it\n$/
+        assertCredentials(await runHoldfast(flags(edge, []), { env: edge.env }), warning)
+      })
+    })
+
     it('takes the certificate from a file with the whole chain', () =>
       withEdge({}, async (edge) => {
         const file = join(edge.token.directory, 'chain.pem')
