@@ -22,7 +22,12 @@ import {
   unmatchableAttributes,
 } from './core/pkcs11-uri.js'
 import type { SignerSource } from './core/signer.js'
-import { DEFAULT_MODULE, type ModuleReference, type PinNeed } from './core/token-protocol.js'
+import {
+  DEFAULT_MODULE,
+  type ModuleReference,
+  type PinNeed,
+  parseModuleReference,
+} from './core/token-protocol.js'
 import { withDeadline } from './io/deadline.js'
 import { createKeyFileSource, readCertificates } from './io/pem-file.js'
 import { findSystemdCredential } from './io/pin-file.js'
@@ -161,7 +166,7 @@ function verifyMatchable(uris: readonly Pkcs11Uri[]): void {
 
 /** A URI may come from anywhere, so it chooses the code that is loaded only by leave. */
 function chooseModule(identity: Identity, uris: readonly Pkcs11Uri[]): ModuleReference {
-  if (identity.pkcs11Module !== undefined) return { path: identity.pkcs11Module }
+  if (identity.pkcs11Module !== undefined) return parseModuleReference(identity.pkcs11Module)
   const named = uris.find(
     ({ modulePath, moduleName }) => modulePath !== undefined || moduleName !== undefined,
   )

@@ -24,24 +24,38 @@ import {
   type PinNeed,
   PRELOAD,
 } from './core/token-protocol.js'
+import { locateModule } from './io/module/locate.js'
+import { findObstacle, findRisk } from './io/module/obstacle.js'
+import { findTpmStore } from './io/module/tpm-store.js'
 import { receiveBytes, receiveMessage, send } from './io/parent-channel.js'
 import { readPinFile } from './io/pin-file.js'
 import { type PinGuardOptions, rememberRefusal, withPinGuard } from './io/pin-guard/pin-guard.js'
 import type { Login, OpenToken, TokenQuery } from './io/token/token.js'
-import { findTpmStore } from './io/tpm-store.js'
 import { createWatchdog, type Watchdog } from './io/watchdog.js'
 
 function parseQuery(request: OpenRequest): TokenQuery {
+  const { platform, arch, env } = process
+  const surroundings = {
+    env,
+    get cwd() {
+      return process.cwd()
+    },
+    uid: geteuid(),
+    machine: { platform, arch },
+    warn: (warning: string) => send({ warning }),
+  }
+  const module = locateModule(request.module, surroundings)
+  const risk = findRisk(module, surroundings)
+  if (risk !== undefined) surroundings.warn(risk)
   return {
-    module: request.module,
+    module: module.path,
+    findObstacle: (library) => findObstacle(module, surroundings, library),
     certificate:
       request.certificate === undefined
         ? undefined
         : parseCertificate(Buffer.from(request.certificate, 'base64')),
     certificateUri: request.certificateUri === undefined ? undefined : parsePkcs11Uri(request.certificateUri),
     keyUri: parsePkcs11Uri(request.keyUri),
-    uid: geteuid(),
-    warn: (warning) => send({ warning }),
   }
 }
 

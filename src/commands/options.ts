@@ -7,6 +7,7 @@ import type { Argv } from 'yargs'
 import type { CredentialProvider } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
 import { type Identity, isPkcs11Uri, mergeIdentity } from '../core/identity.js'
+import { PRESET_NAMES } from '../core/module-preset.js'
 import { createIdentityProvider } from '../identity-provider.js'
 import type { Context } from './context.js'
 
@@ -23,8 +24,8 @@ export const FLAGS = {
   'pkcs11-uri': { type: 'string', describe: 'RFC 7512 URI of the key and its certificate in a token' },
   'pkcs11-module': {
     type: 'string',
-    alias: 'pkcs11-lib',
-    describe: 'PKCS#11 module: a path, or a file name for the dynamic linker [default: p11-kit-proxy.so]',
+    alias: ['pkcs11-lib', 'module'],
+    describe: `PKCS#11 module: ${PRESET_NAMES.join(', ')}; a path, or a file name for the dynamic linker [default: p11-kit-proxy.so]`,
   },
   'allow-uri-module': {
     type: 'boolean',

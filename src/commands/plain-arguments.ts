@@ -15,7 +15,10 @@ const KINDS: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ['config', { type: 'string' }],
   ['debug', { type: 'boolean' }],
 ])
-const ALIASES: ReadonlyMap<string, string> = new Map([['pkcs11-lib', 'pkcs11-module']])
+const ALIASES: ReadonlyMap<string, string> = new Map([
+  ['pkcs11-lib', 'pkcs11-module'],
+  ['module', 'pkcs11-module'],
+])
 
 /**
  * What yargs would make of a command line that consists of flags of an identity, each once and written out, and at

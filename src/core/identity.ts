@@ -9,7 +9,7 @@ import { formatPkcs11Uri, parsePkcs11Uri } from './pkcs11-uri.js'
 export interface Identity {
   /** URI of key and certificate in a token. */
   readonly pkcs11Uri?: string | undefined
-  /** Path or file name of the PKCS#11 module. */
+  /** Path or file name of the PKCS#11 module, or a word for one that is known. */
   readonly pkcs11Module?: string | undefined
   /** Lets the URI's module-path or module-name choose the module. */
   readonly allowUriModule?: boolean | undefined

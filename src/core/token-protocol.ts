@@ -5,6 +5,7 @@
  */
 
 import { HoldfastError, isErrorCode } from './errors.js'
+import { isPresetName, type PresetName } from './module-preset.js'
 import type { PinSource, TokenIdentity } from './pin.js'
 
 /** Argument of the child that makes it load the PKCS#11 binding before it has been told what for. */
@@ -28,9 +29,13 @@ export interface OpenRequest {
 /** Loads every module that the machine has configured; nothing has to be named then. */
 export const DEFAULT_MODULE = 'p11-kit-proxy.so'
 
-/** A module by its path or file name, or by RFC 7512's `module-name`, looked up in the usual folders. */
+/**
+ * A module by its path or file name; by a word for one that is known; or by RFC 7512's `module-name`, looked up in the
+ * usual folders.
+ */
 export type ModuleReference =
   | { readonly path: string }
+  | { readonly preset: PresetName }
   | { readonly name: string; readonly directory?: string | undefined }
 
 /** Where the child gets the PIN: a file that it reads itself, or the program (`kind` only names it). */
@@ -39,6 +44,11 @@ export interface ChildPin {
   readonly path?: string
   /** What messages call the source. */
   readonly name: string
+}
+
+/** The reference that a user's text means: a preset's word, else a path or a file name for the dynamic linker. */
+export function parseModuleReference(text: string): ModuleReference {
+  return isPresetName(text) ? { preset: text } : { path: text }
 }
 
 /** What whoever is asked for a PIN must know: which token, and its CKF_ flags. */

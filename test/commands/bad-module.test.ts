@@ -66,7 +66,7 @@ describe('holdfast credential-process', () => {
         'of another machine',
         () => copy('other.so', forAnotherMachine),
         'MODULE_INVALID',
-        /for another kind of machine/,
+        /for another kind of machine \((x64|arm64); this Node is for (arm64|x64)\)/,
       ],
       ['that is another library', async () => findLibrary('libc.so.6'), 'MODULE_INVALID', /PKCS#11 module/],
       [

@@ -36,7 +36,17 @@ async function readWithYargs(args: readonly string[]): Promise<Record<string, un
   return read
 }
 
-const flags = [...Object.keys(FLAGS), 'pkcs11-lib', 'config', 'verify-ssl', 'reuse-pin', 'debug', 'help', 'x']
+const flags = [
+  ...Object.keys(FLAGS),
+  'pkcs11-lib',
+  'module',
+  'config',
+  'verify-ssl',
+  'reuse-pin',
+  'debug',
+  'help',
+  'x',
+]
 
 describe('findPlainArguments', () => {
   it('reads flags of an identity and its name', () => {
@@ -52,6 +62,12 @@ describe('findPlainArguments', () => {
     } satisfies IdentityArguments)
   })
 
+  it('knows all names of a flag', () => {
+    for (const name of ['--pkcs11-module', '--pkcs11-lib', '--module']) {
+      assert.equal(findPlainArguments([name, 'tpm2'])?.pkcs11Module, 'tpm2', name)
+    }
+  })
+
   const others: string[][] = [
     ['--help'],
     ['-h'],
@@ -59,6 +75,7 @@ describe('findPlainArguments', () => {
     ['--region'],
     ['--region', 'a', '--region', 'b'],
     ['--pkcs11-module', 'a', '--pkcs11-lib', 'b'],
+    ['--module', 'a', '--pkcs11-module', 'b'],
     ['--pkcs11Uri', 'a'],
     ['--urj', 'a'],
     ['--region', ''],
@@ -126,7 +143,7 @@ describe('findPlainArguments', () => {
         const fields = Object.entries(whole).filter(
           ([name, text]) => /^[a-z]+([A-Z0-9]\w*)*$/.test(name) && text !== undefined,
         )
-        const { pkcs11Lib, ...expected } = Object.fromEntries(fields)
+        const { pkcs11Lib, module, ...expected } = Object.fromEntries(fields)
         assert.deepEqual({ ...plain }, expected)
         compared += 1
       }),

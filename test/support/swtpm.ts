@@ -11,6 +11,9 @@ import { join } from 'node:path'
 import { findLibrary, run } from './command.js'
 import { createTestToken, type TestToken, type TokenOptions } from './token.js'
 
+/** What is said on stderr of a TPM without a resource manager, such as this one. */
+export const TPM_WARNING = /^holdfast: warning: nothing manages the TPM's sessions at TPM2_PKCS11_TCTI=.*\n$/
+
 /** A token whose TPM can be looked at from outside. */
 export interface TpmToken extends TestToken {
   /** For `tpm2_* -T` and `TPM2TOOLS_TCTI`. */

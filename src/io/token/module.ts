@@ -3,11 +3,9 @@
  * @see PKCS#11 v2.40 base specification §5.4 (C_Initialize), §5.1 (return values)
  */
 
-import { existsSync, lstatSync, readlinkSync, statSync } from 'node:fs'
 import pkcs11js from 'pkcs11js'
 import { type ErrorCode, HoldfastError } from '../../core/errors.js'
-import { findPathRisks, findTrustedOwners, formatPathRisk } from '../../core/path-trust.js'
-import { DEFAULT_MODULE, type ModuleReference } from '../../core/token-protocol.js'
+import { PRESET_NAMES } from '../../core/module-preset.js'
 import { formatList } from '../../core/token-search.js'
 
 /** CKF_OS_LOCKING_OK: without it modules may do no locking against their own threads. */
@@ -15,16 +13,10 @@ const INITIALIZE_FLAGS = 2
 
 /**
  * Loads and initializes a module; whoever calls must C_Finalize it.
- * @param uid the user who, beside root, may be able to change the module's file
- * @param warn receives what is unsafe, but was root's choice
+ * @param path of a file that may be loaded, or a bare name for the dynamic linker
  * @throws HoldfastError MODULE_NOT_FOUND, MODULE_INVALID, TOKEN_FAILED
  */
-export function loadModule(
-  reference: ModuleReference,
-  { uid, warn }: { readonly uid: number; readonly warn: (text: string) => void },
-): pkcs11js.PKCS11 {
-  const path = 'path' in reference ? locateDefault(reference.path) : findModule(reference)
-  verifyModuleFile(path, uid, warn)
+export function loadModule(path: string): pkcs11js.PKCS11 {
   const module = new pkcs11js.PKCS11()
   try {
     module.load(path)
@@ -35,91 +27,18 @@ export function loadModule(
   return module
 }
 
-/** Where distributions keep PKCS#11 modules, for RFC 7512's `module-name`. */
-const MODULE_DIRECTORIES = [
-  '/usr/lib/x86_64-linux-gnu/pkcs11',
-  '/usr/lib/aarch64-linux-gnu/pkcs11',
-  '/usr/lib64/pkcs11',
-  '/usr/lib/pkcs11',
-  '/usr/lib/softhsm',
-  '/usr/lib/x86_64-linux-gnu',
-  '/usr/lib/aarch64-linux-gnu',
-  '/usr/lib64',
-  '/usr/lib',
-  '/usr/local/lib',
-]
-
-/** The name comes without `lib` and `.so` (RFC 7512 §2.3). */
-function findModule({ name, directory }: { name: string; directory?: string | undefined }): string {
-  if (name.includes('/')) {
-    throw new HoldfastError('URI_INVALID', 'module-name is a name, not a path: use module-path for a path')
-  }
-  const directories = directory === undefined ? MODULE_DIRECTORIES : [directory]
-  const candidates = directories.flatMap((folder) => [`${folder}/${name}.so`, `${folder}/lib${name}.so`])
-  const path = candidates.find((candidate) => existsSync(candidate))
-  if (path !== undefined) return path
-  throw new HoldfastError(
-    'MODULE_NOT_FOUND',
-    `no PKCS#11 module named ${JSON.stringify(name)} in ${formatList(directories)}: name the module's file with --pkcs11-module`,
-  )
-}
-
-/**
- * The default goes by its bare name, for which the dynamic linker looks into every folder of LD_LIBRARY_PATH: also into
- * the current one, if there is a stray colon. Where the distribution has it, that path is taken.
- */
-function locateDefault(path: string): string {
-  if (path !== DEFAULT_MODULE) return path
-  return MODULE_DIRECTORIES.map((folder) => `${folder}/${path}`).find((file) => existsSync(file)) ?? path
-}
-
-/** A module runs with the rights of its caller, so a file that others may change or replace is not loaded. */
-function verifyModuleFile(path: string, uid: number, warn: (text: string) => void): void {
-  if (!path.includes('/')) return
-  const file = statSync(path, { throwIfNoEntry: false })
-  if (file === undefined) {
-    throw new HoldfastError(
-      'MODULE_NOT_FOUND',
-      `there is no PKCS#11 module at ${path}: name the module's file with --pkcs11-module`,
-    )
-  }
-  if (!file.isFile()) {
-    throw new HoldfastError(
-      'MODULE_INVALID',
-      `${path} is not a file: name the file of a PKCS#11 module with --pkcs11-module`,
-    )
-  }
-  const refuse = (why: string) =>
-    new HoldfastError('MODULE_INVALID', `the PKCS#11 module ${path} is not loaded: ${why}`)
-  if ((file.mode & 0o002) !== 0) throw refuse(`everyone can write it: chmod o-w ${path}`)
-  if ((file.mode & 0o020) !== 0 && file.gid !== 0 && file.gid !== uid) {
-    throw refuse(`group ${file.gid} can write it: chmod g-w ${path}`)
-  }
-  const facts = { lstatSync, readlinkSync }
-  if (!findTrustedOwners(uid, facts).has(file.uid)) {
-    throw refuse(`it belongs to uid ${file.uid}, neither root nor uid ${uid}: chown root ${path}`)
-  }
-  for (const risk of findPathRisks(path, uid, facts)) {
-    if (!risk.isRootsChoice) throw refuse(formatPathRisk(risk))
-    warn(`the PKCS#11 module ${path} is loaded, but ${formatPathRisk(risk)}`)
-  }
-}
-
 function translateLoadError(path: string, cause: unknown): HoldfastError {
   const text = cause instanceof Error ? cause.message : String(cause)
-  const isMissing = text.startsWith(`${path}: cannot open shared object file: No such file`)
-  if (isMissing && !path.includes('/')) {
+  if (!path.includes('/') && text.startsWith(`${path}: cannot open shared object file: No such file`)) {
     return new HoldfastError(
       'MODULE_NOT_FOUND',
-      `the PKCS#11 module ${path} is not installed: name the module's file with --pkcs11-module`,
+      `the PKCS#11 module ${path} is not installed: name the module's file with --pkcs11-module, or one of ${formatList(PRESET_NAMES)}`,
       { cause },
     )
   }
-  // The file is there: the dynamic linker passes over one for another machine, and then misses it.
-  const why = isMissing ? 'it is for another kind of machine' : text
   return new HoldfastError(
     'MODULE_INVALID',
-    `${path} cannot be loaded as a PKCS#11 module (${why}): name a module built for this machine with --pkcs11-module`,
+    `${path} cannot be loaded as a PKCS#11 module (${text}): name a module built for this machine with --pkcs11-module`,
     { cause },
   )
 }

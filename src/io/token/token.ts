@@ -9,10 +9,9 @@ import pkcs11js from 'pkcs11js'
 import { type Certificate, signingAlgorithmOf } from '../../core/certificate.js'
 import { HoldfastError } from '../../core/errors.js'
 import { findMechanism, type SigningMechanism } from '../../core/mechanism.js'
-import { matchesModule } from '../../core/pkcs11-match.js'
+import { type ModuleInfo, matchesModule } from '../../core/pkcs11-match.js'
 import type { Pkcs11Uri } from '../../core/pkcs11-uri.js'
 import type { SigningAlgorithm } from '../../core/signer.js'
-import type { ModuleReference } from '../../core/token-protocol.js'
 import { describeToken, type FoundKey } from '../../core/token-search.js'
 import { call, loadModule, numberOf, translate } from './module.js'
 import { chooseKeyToken, findCertificate, findKey } from './search.js'
@@ -22,13 +21,13 @@ export type { Login } from './session.js'
 
 /** What to look for in which module. The certificate is given, or found by `certificateUri`. */
 export interface TokenQuery {
-  readonly module: ModuleReference
+  /** Path of the module, or a bare name for the dynamic linker. */
+  readonly module: string
   readonly certificate: Certificate | undefined
   readonly certificateUri: Pkcs11Uri | undefined
   readonly keyUri: Pkcs11Uri
-  /** Effective user: beside root, the one in whose hands the module may be. */
-  readonly uid: number
-  readonly warn: (text: string) => void
+  /** Looks for what keeps the module from its tokens, after it failed or showed none. */
+  readonly findObstacle: (library?: ModuleInfo) => HoldfastError | undefined
 }
 
 /** A token that holds the key, ready to sign. */
@@ -58,7 +57,7 @@ export async function withToken(
   login: Login,
   use: (open: () => Promise<OpenToken>) => Promise<void>,
 ): Promise<void> {
-  const module = loadModule(query.module, query)
+  const module = load(query)
   try {
     await use(() => openToken(module, query, login))
   } finally {
@@ -70,10 +69,19 @@ export async function withToken(
   }
 }
 
+function load({ module, findObstacle }: TokenQuery): pkcs11js.PKCS11 {
+  try {
+    return loadModule(module)
+  } catch (error) {
+    throw findObstacle() ?? error
+  }
+}
+
 async function openToken(module: pkcs11js.PKCS11, query: TokenQuery, login: Login): Promise<OpenToken> {
-  verifyModule(module, query)
+  const library = readLibrary(module)
+  verifyLibrary(library, query)
   const { certificateUri, keyUri } = query
-  const tokens = listTokens(module)
+  const tokens = listReachableTokens(module, library, query)
   const sessions = createSessions(module, login)
   const found = certificateUri && (await findCertificate(tokens, certificateUri, sessions))
   const keyToken = chooseKeyToken(tokens, keyUri, found?.token)
@@ -92,19 +100,39 @@ async function openToken(module: pkcs11js.PKCS11, query: TokenQuery, login: Logi
   }
 }
 
-/** The `library-` attributes of the URIs must mean the module that was loaded. */
-function verifyModule(module: pkcs11js.PKCS11, { certificateUri, keyUri }: TokenQuery): void {
+function readLibrary(module: pkcs11js.PKCS11): ModuleInfo {
   const info = call('C_GetInfo', () => module.C_GetInfo())
-  const moduleInfo = {
+  return {
     manufacturer: info.manufacturerID,
     description: info.libraryDescription,
     version: info.libraryVersion,
   }
-  if ([certificateUri, keyUri].every((uri) => uri === undefined || matchesModule(uri, moduleInfo))) return
+}
+
+/** The `library-` attributes of the URIs must mean the module that was loaded. */
+function verifyLibrary(library: ModuleInfo, { certificateUri, keyUri }: TokenQuery): void {
+  if ([certificateUri, keyUri].every((uri) => uri === undefined || matchesModule(uri, library))) return
   throw new HoldfastError(
     'TOKEN_NOT_FOUND',
     'the loaded PKCS#11 module is not the one that the library attributes of the URI name: correct them or --pkcs11-module',
   )
+}
+
+/** Some modules say nothing of a device that they cannot reach, and show no token. */
+function listReachableTokens(
+  module: pkcs11js.PKCS11,
+  library: ModuleInfo,
+  { findObstacle }: TokenQuery,
+): PresentToken[] {
+  let tokens: PresentToken[]
+  try {
+    tokens = listTokens(module)
+  } catch (error) {
+    throw findObstacle(library) ?? error
+  }
+  const obstacle = tokens.length === 0 ? findObstacle(library) : undefined
+  if (obstacle !== undefined) throw obstacle
+  return tokens
 }
 
 /** What the token offers and, where the key says so, what the key may be used with. */

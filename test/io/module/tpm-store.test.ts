@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { findTpmStore } from '../../src/io/tpm-store.js'
+import { findTpmStore } from '../../../src/io/module/tpm-store.js'
 
 /** A developer's machine may have one, which then stands before those of the tests. */
 const SYSTEM = existsSync('/etc/tpm2_pkcs11/tpm2_pkcs11.sqlite3') ? '/etc/tpm2_pkcs11' : undefined
