@@ -34,7 +34,7 @@ export function findObstacle(
   if (path.endsWith('p11-kit-client.so')) return findServerObstacle(surroundings, library)
   switch (preset) {
     case 'tpm2':
-      return findStoreObstacle(surroundings, library) ?? findTpmObstacle(surroundings, library)
+      return findTpmObstacle(surroundings, library)
     case 'softhsm':
       return findSoftHsmObstacle(surroundings)
     case 'ykcs11':
@@ -81,37 +81,23 @@ function mayUse(path: string, mode: number): boolean {
   }
 }
 
-function findStoreObstacle(
+/** @param library what the module says of itself: it could be initialized, so the TPM answered */
+function findTpmObstacle(
   { env, cwd }: ObstacleSurroundings,
   library: ModuleInfo | undefined,
 ): HoldfastError | undefined {
   const fault = findStoreFault(findTpmStore(env, cwd), library?.version)
-  if (fault === undefined) return undefined
-  if (!fault.isEmpty) return unusable(fault.message)
-  // An empty store does not keep the module from starting.
-  return library === undefined ? undefined : new HoldfastError('TOKEN_NOT_FOUND', fault.message)
-}
-
-function findTpmObstacle(
-  { env }: ObstacleSurroundings,
-  library: ModuleInfo | undefined,
-): HoldfastError | undefined {
+  if (fault?.kind === 'unusable') return unusable(fault.message)
+  if (library !== undefined) {
+    return fault?.kind === 'empty' ? new HoldfastError('TOKEN_NOT_FOUND', fault.message) : undefined
+  }
   const { TPM2_PKCS11_TCTI: text } = env
   const { kind, target } = parseTcti(text ?? 'device')
-  if (kind === 'device') {
-    const found = [target, ...(text === undefined ? ['/dev/tpm0'] : [])].find((device) => existsSync(device))
-    if (found === undefined) {
-      return unreachable(
-        `there is no TPM at ${target}: switch it on in the firmware's setup, give it to the container (--device ${target}), or say in TPM2_PKCS11_TCTI how it is reached`,
-      )
-    }
-    if (mayUse(found, constants.R_OK | constants.W_OK)) return undefined
-    return unreachable(
-      `user ${userName()} may not open the TPM ${found}: run usermod -aG tss ${userName()} and log in again, or in a systemd unit say SupplementaryGroups=tss`,
-    )
-  }
-  // It was reached if the module could be initialized.
-  if (library !== undefined) return undefined
+  const obstacle =
+    kind === 'device' ? findDeviceObstacle(text === undefined ? [target, '/dev/tpm0'] : [target]) : undefined
+  if (obstacle !== undefined) return obstacle
+  if (fault?.kind === 'perhaps too new') return unusable(fault.message)
+  if (kind === 'device') return undefined
   const mend =
     kind === 'tabrmd'
       ? 'start tpm2-abrmd, and install the client’s part (Debian: libtss2-tcti-tabrmd0)'
@@ -121,13 +107,27 @@ function findTpmObstacle(
   )
 }
 
+/** @param devices those that the module tries, best first */
+function findDeviceObstacle(devices: readonly string[]): HoldfastError | undefined {
+  const found = devices.find((device) => existsSync(device))
+  if (found === undefined) {
+    return unreachable(
+      `there is no TPM at ${devices[0]}: switch it on in the firmware's setup, give it to the container (--device ${devices[0]}), or say in TPM2_PKCS11_TCTI how it is reached`,
+    )
+  }
+  if (mayUse(found, constants.R_OK | constants.W_OK)) return undefined
+  return unreachable(
+    `user ${userName()} may not open the TPM ${found}: run usermod -aG tss ${userName()} and log in again, or in a systemd unit say SupplementaryGroups=tss`,
+  )
+}
+
 /** pcscd's socket, where nobody has moved it. */
 const PCSCD_SOCKET = '/run/pcscd/pcscd.comm'
 
 function findReaderObstacle({ env, machine }: ObstacleSurroundings): HoldfastError | undefined {
   // macOS has its own service for readers.
   if (machine.platform !== 'linux') return undefined
-  const { PCSCLITE_CSOCK_NAME: socket = PCSCD_SOCKET } = env
+  const socket = env.PCSCLITE_CSOCK_NAME ?? PCSCD_SOCKET
   if (!existsSync(socket)) {
     const packages = { debian: 'pcscd', fedora: 'pcsc-lite', alpine: 'pcsc-lite' }
     const install = findInstallCommand(packages, readDistribution(machine)) ?? 'install pcsc-lite'

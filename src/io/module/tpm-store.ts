@@ -43,13 +43,16 @@ export function chooseStoreWithoutHome(
 
 /** What is wrong with a store. */
 export interface StoreFault {
-  /** The store can be used, and there is nothing in it. */
-  readonly isEmpty: boolean
+  /** It cannot be used; it may be too new for the module, whose version is not known; there is nothing in it. */
+  readonly kind: 'unusable' | 'perhaps too new' | 'empty'
   readonly message: string
 }
 
 /** Newest schema of the database that each 1.x version of the module reads. Later ones may read more. */
 const NEWEST_SCHEMA: Readonly<Record<number, number>> = { 8: 7, 9: 8, 10: 9 }
+
+/** What all versions that are in use read. */
+const OLDER_SCHEMA = 8
 
 /**
  * What keeps the module from using the store; undefined if nothing does.
@@ -60,8 +63,8 @@ export function findStoreFault(
   folder: string,
   version: { readonly major: number; readonly minor: number } | undefined,
 ): StoreFault | undefined {
-  const fault = (message: string, isEmpty = false) => ({
-    isEmpty,
+  const fault = (message: string, kind: StoreFault['kind'] = 'unusable') => ({
+    kind,
     message: `the store of tpm2-pkcs11, ${folder}, ${message}`,
   })
   if (!existsSync(folder)) {
@@ -82,19 +85,25 @@ export function findStoreFault(
     )
   }
   const database = join(folder, DATABASE)
-  if (!existsSync(database)) return fault(NO_TOKEN, true)
+  if (!existsSync(database)) return fault(NO_TOKEN, 'empty')
   const unreadable = findAccessError(database)
   if (unreadable !== undefined) return fault(`has a database that this user may not use: chown ${database}`)
   try {
     const file = readFileSync(database)
-    const schema = readTable(file, 'schema')?.[0]?.[1]
+    const schema = Number(readTable(file, 'schema')?.[0]?.[1] ?? 0)
     const newest = version?.major === 1 ? NEWEST_SCHEMA[version.minor] : undefined
-    if (typeof schema === 'number' && newest !== undefined && schema > newest) {
+    if (newest !== undefined && schema > newest) {
       return fault(
         `has a database of schema ${schema}, and version 1.${version!.minor} of the module reads up to ${newest}: install the version that made it, or name another store in TPM2_PKCS11_STORE`,
       )
     }
-    return readTable(file, 'tokens')?.length === 0 ? fault(NO_TOKEN, true) : undefined
+    if (version === undefined && schema > OLDER_SCHEMA) {
+      return fault(
+        `has a database of schema ${schema}, which versions of the module before 1.10 do not read: if this one is older, install the version that made the store; --debug shows what it printed`,
+        'perhaps too new',
+      )
+    }
+    return readTable(file, 'tokens')?.length === 0 ? fault(NO_TOKEN, 'empty') : undefined
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
     return fault(`has a damaged database: restore ${database} from a backup`)

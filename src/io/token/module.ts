@@ -76,7 +76,7 @@ const MEANINGS: Readonly<Record<number, readonly [ErrorCode, string]>> = {
   [pkcs11js.CKR_PIN_EXPIRED]: ['PIN_EXPIRED', 'the PIN has expired: set a new one with the token’s own tool'],
   [pkcs11js.CKR_PIN_LOCKED]: [
     'PIN_LOCKED',
-    'the PIN is locked after too many wrong ones: unblock it with the token’s own tool (for a TPM, tpm2_dictionarylockout --clear-lockout)',
+    'the PIN is locked after too many wrong ones: unblock it with the token’s own tool',
   ],
   [pkcs11js.CKR_TOKEN_NOT_PRESENT]: ['TOKEN_REMOVED', 'the token is not there any more: plug it in again'],
   [pkcs11js.CKR_DEVICE_REMOVED]: ['TOKEN_REMOVED', 'the token was removed: plug it in again'],

@@ -7,7 +7,7 @@
 import pkcs11js from 'pkcs11js'
 import { HoldfastError } from '../../core/errors.js'
 import { formatTriesLeft } from '../../core/pin.js'
-import type { SlotInfo, TokenInfo } from '../../core/pkcs11-match.js'
+import { type SlotInfo, type TokenInfo, unpad } from '../../core/pkcs11-match.js'
 import { describeToken } from '../../core/token-search.js'
 import { ABSENT, call, numberOf, translate } from './module.js'
 
@@ -178,9 +178,24 @@ export function createSessions(module: pkcs11js.PKCS11, login: Login): Sessions 
 function translateLoginError(token: PresentToken, cause: unknown): unknown {
   const error = translate(`login to ${describeToken(token.info)}`, cause)
   const number = numberOf(cause)
+  if (number === pkcs11js.CKR_PIN_LOCKED && isTpm(token)) return tpmLocked(token, cause)
   if (number === undefined || LOGIN_NOT_JUDGED.has(number)) return error
   if (!(error instanceof HoldfastError) || error.code !== 'TOKEN_FAILED') return error
   return new HoldfastError('LOGIN_FAILED', error.message, { cause })
+}
+
+/** tpm2-pkcs11 gives all its tokens the serial number zero. */
+function isTpm({ info }: PresentToken): boolean {
+  return /^0+$/.test(unpad(info.serial))
+}
+
+/** A TPM locks as a whole, whichever of its tokens had the wrong PINs, and then takes the right one no more. */
+function tpmLocked(token: PresentToken, cause: unknown): HoldfastError {
+  return new HoldfastError(
+    'PIN_LOCKED',
+    `login to ${describeToken(token.info)} failed (CKR_PIN_LOCKED, 0xa4): the whole TPM is locked against guessing after too many wrong PINs, and the right one is refused as well: wait until it forgets them, or run tpm2_dictionarylockout --clear-lockout`,
+    { cause },
+  )
 }
 
 function pinNotTaken(token: PresentToken, cause: unknown): HoldfastError {
