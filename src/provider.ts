@@ -31,7 +31,7 @@ import { explainRefusal, type Reply } from './core/refusal.js'
 import type { Signer, SignerSource } from './core/signer.js'
 import { type PreparedRequest, prepareRequest } from './core/sigv4-x509.js'
 import { withDeadline } from './io/deadline.js'
-import type { Connection } from './io/roles-anywhere.js'
+import type { Connection } from './io/network/roles-anywhere.js'
 
 /** As AWS's own helper asks: a profile made for half-day sessions must not lengthen them unasked. */
 const DEFAULT_SESSION_SECONDS = 3600

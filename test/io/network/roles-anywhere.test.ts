@@ -10,9 +10,9 @@ import { join } from 'node:path'
 import tls, { type TLSSocket } from 'node:tls'
 import { inspect } from 'node:util'
 import { after, afterEach, before, describe, it } from 'mocha'
-import { HoldfastError } from '../../src/core/errors.js'
-import { connectRolesAnywhere, type RolesAnywhereOptions } from '../../src/io/roles-anywhere.js'
-import { type Authority, certificatePem, createAuthority, createFileKey } from '../support/certificates.js'
+import { HoldfastError } from '../../../src/core/errors.js'
+import { connectRolesAnywhere, type RolesAnywhereOptions } from '../../../src/io/network/roles-anywhere.js'
+import { type Authority, certificatePem, createAuthority, createFileKey } from '../../support/certificates.js'
 import {
   ended,
   type Peer,
@@ -20,7 +20,7 @@ import {
   startHttpPeer,
   startHttpsPeer,
   startProxyPeer,
-} from '../support/peers.js'
+} from '../../support/peers.js'
 
 const NOW = new Date('2026-01-02T03:04:05Z')
 const REQUEST = {
