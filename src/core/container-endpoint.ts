@@ -1,0 +1,80 @@
+/**
+ * The container-credentials endpoint, as ECS and EKS have one: a path for each identity, and a token for each consumer.
+ * From request to reply; who may send a request at all is core/local-request.
+ * @see https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
+ */
+
+import { type Consumer, findConsumer } from './consumer.js'
+import { type Credentials, formatExpiration } from './credentials.js'
+import {
+  type Answer,
+  errorReply,
+  explainShortage,
+  findPath,
+  type HttpRequest,
+  jsonReply,
+} from './http-message.js'
+
+const FOLDER = '/credentials/'
+
+/** What the endpoint knows. */
+export interface ContainerEndpoint {
+  /** Those who may have the credentials of an identity; none if it is not served. */
+  readonly consumersOf: (identity: string) => readonly Consumer[]
+  /** The current credentials of an identity. @throws HoldfastError */
+  readonly take: (identity: string) => Promise<Credentials>
+}
+
+/** Value of AWS_CONTAINER_CREDENTIALS_FULL_URI: the one form that every SDK accepts over http. */
+export function formatContainerUri(port: number, identity: string): string {
+  return `http://127.0.0.1:${port}${FOLDER}${encodeURIComponent(identity)}`
+}
+
+/** Answers one request. Whoever has no token learns nothing, not even which identities there are. */
+export async function answerContainerRequest(
+  request: HttpRequest,
+  { consumersOf, take }: ContainerEndpoint,
+): Promise<Answer> {
+  if (request.method !== 'GET') {
+    return refuse(405, 'MethodNotAllowed', 'Only GET is answered here', { allow: 'GET' })
+  }
+  const identity = findIdentity(request)
+  if (identity === undefined) return refuse(404, 'NotFound', `Only ${FOLDER}IDENTITY is answered here`)
+  const { authorization } = request.headers
+  if (authorization === undefined) {
+    return refuse(401, 'Unauthorized', 'No token: set AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE')
+  }
+  const consumer = findConsumer(consumersOf(identity), authorization)
+  if (consumer === undefined) {
+    return refuse(401, 'Unauthorized', 'This is not the token of a consumer of this identity')
+  }
+  const who = { identity, consumer: consumer.name }
+  try {
+    const credentials = await take(identity)
+    return { ...who, credentials, reply: jsonReply(200, toWire(credentials)) }
+  } catch (error) {
+    return { ...who, ...explainShortage(error, { tell: true }) }
+  }
+}
+
+function findIdentity(request: HttpRequest): string | undefined {
+  const path = findPath(request)
+  if (path === undefined || !path.startsWith(FOLDER)) return undefined
+  // Names of identities have no character that would be encoded, except those that nobody can configure.
+  const name = path.slice(FOLDER.length)
+  return name === '' || name.includes('/') ? undefined : name
+}
+
+function refuse(status: number, code: string, message: string, headers?: Record<string, string>): Answer {
+  return { reply: errorReply(status, code, message, headers), refusal: message }
+}
+
+function toWire({ accessKeyId, secretAccessKey, sessionToken, expiration, accountId }: Credentials) {
+  return {
+    AccessKeyId: accessKeyId,
+    SecretAccessKey: secretAccessKey,
+    Token: sessionToken,
+    Expiration: formatExpiration(expiration),
+    ...(accountId === undefined ? {} : { AccountId: accountId }),
+  }
+}

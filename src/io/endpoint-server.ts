@@ -1,0 +1,157 @@
+/**
+ * An HTTP server for the agent's endpoints: from sockets to plain requests, and back. It is made for neighbours that mean
+ * no good: all it reads has limits and deadlines, a connection that says nothing gives way to newer ones, and nothing
+ * that a client does ends it. What is answered, core/ decides; it logs nothing.
+ * @see https://nodejs.org/api/http.html
+ */
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { HoldfastError } from '../core/errors.js'
+import type { HttpReply, HttpRequest } from '../core/http-message.js'
+import type { Connection } from '../core/socket-table.js'
+
+/** Connections that may be open without a request in work. */
+const MAX_WAITING = 256
+/** Connections in all; more are closed at once. */
+const MAX_CONNECTIONS = 1024
+const MAX_HEADER_BYTES = 8192
+/** For a whole request, and then again for the next one on the same connection. */
+const REQUEST_TIMEOUT_MS = 5000
+
+/** What a server needs. */
+export interface EndpointServerOptions {
+  /** Where to listen: an address and a port, 0 for a free one, or a socket that is already open. */
+  readonly listen: { readonly host: string; readonly port: number } | { readonly fd: number }
+  /** Answers one request. `signal` is aborted when the client has gone. What it throws becomes a 500. */
+  readonly answer: (
+    request: HttpRequest,
+    options: { readonly connection: Connection; readonly signal: AbortSignal },
+  ) => Promise<HttpReply>
+  /** Told what `answer` threw. */
+  readonly onFault: (error: unknown) => void
+}
+
+/** A server that is listening. */
+export interface EndpointServer {
+  readonly address: string
+  readonly port: number
+  /** Closes all connections. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts to listen.
+ * @throws HoldfastError NETWORK_FAILED if that is not possible
+ */
+export async function startEndpointServer(options: EndpointServerOptions): Promise<EndpointServer> {
+  const limits = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: 1000,
+    // Two Host headers must not look like one.
+    joinDuplicateHeaders: true,
+  }
+  const server = createServer(limits)
+  server.maxConnections = MAX_CONNECTIONS
+  const waiting = letNewConnectionsWin(server)
+  server.on('request', (incoming, outgoing) => {
+    waiting.delete(incoming.socket)
+    outgoing.on('close', () => {
+      if (!incoming.socket.destroyed) waiting.add(incoming.socket)
+    })
+    void answerIncoming(incoming, outgoing, options)
+  })
+  // Not HTTP, too large, too slow or broken off: there is nobody to be told.
+  server.on('clientError', (_, socket: Socket) => socket.destroy())
+  await listen(server, options.listen)
+  // A connection that is gone before it is accepted, or too many open files: the next one may be well.
+  server.on('error', options.onFault)
+  const { address, port } = server.address() as AddressInfo
+  return {
+    address,
+    port,
+    close: () =>
+      new Promise((done) => {
+        server.close(() => done())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+/**
+ * The connections that wait for a request. Where there are too many, the one that has waited longest is closed, so that
+ * whoever fills the server up does not keep out those who have something to say.
+ */
+function letNewConnectionsWin(server: Server): Set<Socket> {
+  const waiting = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    const [oldest] = waiting
+    if (oldest !== undefined && waiting.size >= MAX_WAITING) {
+      waiting.delete(oldest)
+      oldest.destroy()
+    }
+    waiting.add(socket)
+    socket.on('close', () => waiting.delete(socket))
+  })
+  return waiting
+}
+
+async function answerIncoming(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  { answer, onFault }: EndpointServerOptions,
+): Promise<void> {
+  const { socket } = incoming
+  const gone = new AbortController()
+  outgoing.on('close', () => gone.abort())
+  // It would be raised where nobody listens.
+  outgoing.on('error', () => undefined)
+  try {
+    if (hasBody(incoming)) return send(outgoing, { status: 413, headers: {}, body: '' })
+    const connection = {
+      client: { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 },
+      server: { address: socket.localAddress ?? '', port: socket.localPort ?? 0 },
+    }
+    send(outgoing, await answer(toRequest(incoming), { connection, signal: gone.signal }))
+  } catch (error) {
+    if (!gone.signal.aborted) onFault(error)
+    send(outgoing, { status: 500, headers: {}, body: '' })
+  }
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0
+}
+
+function toRequest({ method = '', url = '', headers }: IncomingMessage): HttpRequest {
+  return { method, target: url, headers: headers as HttpRequest['headers'] }
+}
+
+/** A connection over which something was refused is not used again. */
+function send(outgoing: ServerResponse, { status, headers, body }: HttpReply): void {
+  if (outgoing.headersSent || outgoing.destroyed) return
+  outgoing.writeHead(status, {
+    ...headers,
+    'content-length': Buffer.byteLength(body),
+    ...(status < 400 ? {} : { connection: 'close' }),
+  })
+  outgoing.end(body)
+}
+
+function listen(server: Server, place: EndpointServerOptions['listen']): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (cause: NodeJS.ErrnoException) => {
+      const where = 'fd' in place ? `socket ${place.fd}` : `${place.host}:${place.port}`
+      const hint = cause.code === 'EADDRINUSE' ? ': another program listens there' : ` (${cause.code})`
+      reject(new HoldfastError('NETWORK_FAILED', `cannot listen at ${where}${hint}`, { cause }))
+    }
+    server.once('error', fail)
+    server.listen('fd' in place ? { fd: place.fd } : { ...place, exclusive: true }, () => {
+      server.off('error', fail)
+      resolve()
+    })
+  })
+}
