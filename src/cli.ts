@@ -55,6 +55,24 @@ const TOKEN_COMMANDS: readonly CommandEntry[] = [
   },
 ]
 
+const CONSUMER_COMMANDS: readonly CommandEntry[] = [
+  {
+    command: 'add <identity> <consumer>',
+    describe: 'Let a program use an identity through the container endpoint',
+    load: () => import('./commands/consumer-add.js'),
+  },
+  {
+    command: 'list [identity]',
+    describe: 'List the programs that may',
+    load: () => import('./commands/consumer-list.js'),
+  },
+  {
+    command: 'remove <identity> <consumer>',
+    describe: 'Take a program its token away',
+    load: () => import('./commands/consumer-remove.js'),
+  },
+]
+
 /**
  * Runs one command line (without node and script).
  * @returns the exit status; everything that went wrong has been said on stderr
@@ -133,10 +151,16 @@ async function createParser(args: readonly string[], context: Context): Promise<
     .demandCommand(1, 'name a command; holdfast --help lists them')
     .completion('completion', 'Print a shell completion script for bash or zsh')
   await addCommands(parser, COMMANDS, context)
-  return parser.command('token', 'Work on a token', async (argv) => {
-    await addCommands(argv, TOKEN_COMMANDS, context)
-    return argv.demandCommand(1, 'name a command; holdfast token --help lists them')
-  })
+  for (const [name, describe, commands] of [
+    ['token', 'Work on a token', TOKEN_COMMANDS],
+    ['consumer', 'Say which programs may use the container endpoint', CONSUMER_COMMANDS],
+  ] as const) {
+    parser.command(name, describe, async (argv) => {
+      await addCommands(argv, commands, context)
+      return argv.demandCommand(1, `name a command; holdfast ${name} --help lists them`)
+    })
+  }
+  return parser
 }
 
 async function createBareParser(

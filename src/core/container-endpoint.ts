@@ -8,12 +8,13 @@ import { type Consumer, findConsumer } from './consumer.js'
 import { type Credentials, formatExpiration } from './credentials.js'
 import {
   type Answer,
+  answerShortage,
   errorReply,
-  explainShortage,
+  findHeader,
   findPath,
-  type HttpRequest,
   jsonReply,
-} from './http-message.js'
+} from './endpoint-answer.js'
+import type { HttpRequest } from './http-message.js'
 
 const FOLDER = '/credentials/'
 
@@ -25,9 +26,24 @@ export interface ContainerEndpoint {
   readonly take: (identity: string) => Promise<Credentials>
 }
 
-/** Value of AWS_CONTAINER_CREDENTIALS_FULL_URI: the one form that every SDK accepts over http. */
-export function formatContainerUri(port: number, identity: string): string {
-  return `http://127.0.0.1:${port}${FOLDER}${encodeURIComponent(identity)}`
+/** Port of the endpoint where none is named. */
+export const CONTAINER_PORT = 9912
+
+/** The environment in which SDKs use the endpoint. The URL has the one form that all of them accept over http. */
+export function formatContainerVariables({
+  port,
+  identity,
+  tokenFile,
+}: {
+  readonly port: number
+  readonly identity: string
+  /** Absolute path. */
+  readonly tokenFile: string
+}) {
+  return {
+    AWS_CONTAINER_CREDENTIALS_FULL_URI: `http://127.0.0.1:${port}${FOLDER}${identity}`,
+    AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: tokenFile,
+  }
 }
 
 /** Answers one request. Whoever has no token learns nothing, not even which identities there are. */
@@ -40,7 +56,7 @@ export async function answerContainerRequest(
   }
   const identity = findIdentity(request)
   if (identity === undefined) return refuse(404, 'NotFound', `Only ${FOLDER}IDENTITY is answered here`)
-  const { authorization } = request.headers
+  const authorization = findHeader(request, 'authorization')
   if (authorization === undefined) {
     return refuse(401, 'Unauthorized', 'No token: set AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE')
   }
@@ -53,14 +69,14 @@ export async function answerContainerRequest(
     const credentials = await take(identity)
     return { ...who, credentials, reply: jsonReply(200, toWire(credentials)) }
   } catch (error) {
-    return { ...who, ...explainShortage(error, { tell: true }) }
+    return { ...who, ...answerShortage(error, { tell: true }) }
   }
 }
 
 function findIdentity(request: HttpRequest): string | undefined {
   const path = findPath(request)
   if (path === undefined || !path.startsWith(FOLDER)) return undefined
-  // Names of identities have no character that would be encoded, except those that nobody can configure.
+  // The names of identities have no character that would be encoded.
   const name = path.slice(FOLDER.length)
   return name === '' || name.includes('/') ? undefined : name
 }

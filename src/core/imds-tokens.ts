@@ -6,8 +6,8 @@
 
 import { createHash } from 'node:crypto'
 
-const MAX_PER_REMOTE = 256
-const MAX_IN_ALL = 4096
+const MAX_PER_REMOTE = 128
+const MAX_IN_ALL = 1024
 
 /** One token. */
 interface IssuedToken {

@@ -6,14 +6,8 @@
  */
 
 import { type Credentials, formatExpiration } from './credentials.js'
-import {
-  type Answer,
-  explainShortage,
-  findPath,
-  type HttpRequest,
-  jsonReply,
-  textReply,
-} from './http-message.js'
+import { type Answer, answerShortage, findHeader, findPath, jsonReply, textReply } from './endpoint-answer.js'
+import type { HttpRequest } from './http-message.js'
 import { holdsToken, type ImdsTokens, issueToken } from './imds-tokens.js'
 
 const TTL_HEADER = 'x-aws-ec2-metadata-token-ttl-seconds'
@@ -42,19 +36,19 @@ export interface ImdsEndpoint {
 
 /** Answers one request. */
 export async function answerImdsRequest(request: HttpRequest, endpoint: ImdsEndpoint): Promise<Answer> {
-  const path = findPath(request)?.replace(/\/$/, '')
+  const path = decode(findPath(request) ?? '')?.replace(/\/$/, '')
   if (path === TOKEN_PATH) return answerTokenRequest(request, endpoint)
   if (request.method !== 'GET') return refuse(405, 'Method Not Allowed', { allow: 'GET' })
-  const token = request.headers[TOKEN_HEADER]
+  const token = findHeader(request, TOKEN_HEADER)
   if (token === undefined || !holdsToken(endpoint.tokens, token, endpoint.elapsedMs)) {
     return refuse(401, 'Unauthorized')
   }
   return answerMetadataRequest(path, endpoint)
 }
 
-function answerTokenRequest({ method, headers }: HttpRequest, endpoint: ImdsEndpoint): Answer {
-  if (method !== 'PUT') return refuse(405, 'Method Not Allowed', { allow: 'PUT' })
-  const ttl = headers[TTL_HEADER]
+function answerTokenRequest(request: HttpRequest, endpoint: ImdsEndpoint): Answer {
+  if (request.method !== 'PUT') return refuse(405, 'Method Not Allowed', { allow: 'PUT' })
+  const ttl = findHeader(request, TTL_HEADER)
   const ttlSeconds = ttl !== undefined && /^\d{1,5}$/.test(ttl) ? Number(ttl) : 0
   if (ttlSeconds < 1 || ttlSeconds > MAX_TTL_SECONDS) return refuse(400, 'Missing or Invalid Parameters')
   const token = endpoint.createToken()
@@ -107,7 +101,16 @@ async function answerWithCredentials(
     })
     return { identity, credentials, reply }
   } catch (error) {
-    return { identity, ...explainShortage(error, { tell: false }) }
+    return { identity, ...answerShortage(error, { tell: false }) }
+  }
+}
+
+/** The name of a role may have characters that some SDKs encode and some do not. */
+function decode(path: string): string | undefined {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return undefined
   }
 }
 

@@ -7,6 +7,7 @@
  */
 
 import { isIPv6 } from 'node:net'
+import { findHeader } from './endpoint-answer.js'
 import type { HttpRequest } from './http-message.js'
 
 /** Node's own fetch, which SDKs may use, sends Sec-Fetch-Mode; only browsers send Sec-Fetch-Site. */
@@ -21,10 +22,10 @@ export function listHosts(names: readonly string[], port: number): string[] {
 }
 
 /** What is wrong with a request, if something is. @param hosts all that `Host` may be, as from {@link listHosts} */
-export function findForeignSign({ headers }: HttpRequest, hosts: readonly string[]): string | undefined {
-  const { host } = headers
+export function findForeignSign(request: HttpRequest, hosts: readonly string[]): string | undefined {
+  const host = findHeader(request, 'host')
   if (host === undefined) return 'no Host header'
   if (!hosts.includes(host.toLowerCase())) return `Host is ${JSON.stringify(host.slice(0, 100))}`
-  const sign = FOREIGN_HEADERS.find((name) => headers[name] !== undefined)
+  const sign = FOREIGN_HEADERS.find((name) => findHeader(request, name) !== undefined)
   return sign === undefined ? undefined : `a header ${sign}`
 }

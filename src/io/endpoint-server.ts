@@ -110,7 +110,7 @@ async function answerIncoming(
   // It would be raised where nobody listens.
   outgoing.on('error', () => undefined)
   try {
-    if (hasBody(incoming)) return send(outgoing, { status: 413, headers: {}, body: '' })
+    if (hasBody(incoming)) return send(outgoing, { status: 413, body: '' })
     const connection = {
       client: { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 },
       server: { address: socket.localAddress ?? '', port: socket.localPort ?? 0 },
@@ -118,7 +118,7 @@ async function answerIncoming(
     send(outgoing, await answer(toRequest(incoming), { connection, signal: gone.signal }))
   } catch (error) {
     if (!gone.signal.aborted) onFault(error)
-    send(outgoing, { status: 500, headers: {}, body: '' })
+    send(outgoing, { status: 500, body: '' })
   }
 }
 
@@ -127,7 +127,7 @@ function hasBody({ headers }: IncomingMessage): boolean {
 }
 
 function toRequest({ method = '', url = '', headers }: IncomingMessage): HttpRequest {
-  return { method, target: url, headers: headers as HttpRequest['headers'] }
+  return { method, target: url, headers, body: new Uint8Array() }
 }
 
 /** A connection over which something was refused is not used again. */
