@@ -4,6 +4,7 @@
  * gets environment, clock and output handed in.
  */
 
+import { existsSync } from 'node:fs'
 import { BUILD_DATE, VERSION } from './build.js'
 import { HoldfastError } from './core/errors.js'
 import { formatPrintable, PIN_VALUE } from './core/printable.js'
@@ -20,9 +21,12 @@ try {
   process.chdir('/')
 }
 
-// The child's start is the longest part of a credential, so it comes before even the command line is parsed.
+// The child's start is the longest part of a credential, so it comes before even the command line is parsed; except where
+// a cache may make it needless.
 let tokenChild: TokenChild | undefined
-if (args[0] === 'credential-process' && !args.some((argument) => argument.startsWith('--private-key'))) {
+const mayBeCached = args.includes('--cache') || existsSync(`${process.env.XDG_RUNTIME_DIR}/holdfast/cache`)
+const isFileKey = args.some((argument) => argument.startsWith('--private-key'))
+if (args[0] === 'credential-process' && !isFileKey && !mayBeCached) {
   const preload = args.some((argument) => argument.startsWith('pkcs11:'))
   const capture = args.some((argument) => argument.startsWith('--debug'))
   tokenChild = startTokenChild({ execPath: process.execPath, env: process.env, preload, capture })

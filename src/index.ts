@@ -15,7 +15,7 @@
  *       }),
  *     })
  *
- * The SDK keeps what a provider gives until shortly before it expires; here nothing is kept.
+ * The SDK keeps what a provider gives until shortly before it expires; here nothing is kept, unless `cache` is true.
  */
 
 import { BUILD_DATE } from './build.js'
@@ -54,7 +54,13 @@ export interface RolesAnywhereOptions extends Identity {
  */
 export function fromRolesAnywhere(options: RolesAnywhereOptions): CredentialProvider {
   const { signal = new AbortController().signal } = options
-  const provider = createIdentityProvider(options, {
+  if (options.cache === true && options.signer !== undefined) {
+    throw new HoldfastError(
+      'USAGE',
+      'a cache cannot tell which key a signer of yours has: leave out one of the two',
+    )
+  }
+  const surroundings = {
     env: options.env ?? process.env,
     uid: process.geteuid?.() ?? 0,
     execPath: process.execPath,
@@ -63,7 +69,13 @@ export function fromRolesAnywhere(options: RolesAnywhereOptions): CredentialProv
     now: options.now ?? (() => new Date()),
     buildDate: BUILD_DATE,
     signal,
-  })
+  }
+  const direct = createIdentityProvider(options, surroundings)
+  const provider = async () => {
+    if (options.cache !== true) return direct()
+    const { createCachedProvider } = await import('./agent/cached-provider.js')
+    return createCachedProvider(direct, options, surroundings)()
+  }
   return async () => {
     try {
       signal.throwIfAborted()

@@ -55,6 +55,7 @@ export const FLAGS = {
     choices: ['on', 'off'],
     describe: 'remember a refused PIN and do not try it again [default: on]',
   },
+  cache: { type: 'boolean', describe: 'share one session among all processes of this user' },
 } as const
 
 /** Adds the flags of an identity to a command. */
@@ -140,7 +141,7 @@ function verifyNumbers({ sessionDuration, tokenTimeout, timeout }: Identity): vo
 }
 
 /**
- * The provider of an identity's credentials, with its warnings and debug lines on stderr.
+ * The provider of an identity's credentials, behind a cache if it wants one, with its warnings and debug lines on stderr.
  * @throws HoldfastError USAGE, URI_INVALID, ARN_INVALID
  */
 export function createCommandProvider(
@@ -152,10 +153,16 @@ export function createCommandProvider(
   if (!verifySsl) {
     warn('TLS certificates are not checked (--no-verify-ssl): anybody on the way can take the credentials')
   }
-  return createIdentityProvider(identity, {
+  const surroundings = {
     ...context,
     verifyTls: verifySsl,
     warn,
-    debug: debug ? (text) => context.stderr(`debug: ${text}`) : undefined,
-  })
+    debug: debug ? (text: string) => context.stderr(`debug: ${text}`) : undefined,
+  }
+  const provider = createIdentityProvider(identity, surroundings)
+  if (identity.cache !== true) return provider
+  return async () => {
+    const { createCachedProvider } = await import('../agent/cached-provider.js')
+    return createCachedProvider(provider, identity, surroundings)()
+  }
 }

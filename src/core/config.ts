@@ -54,6 +54,7 @@ export const SETTINGS: readonly Setting[] = [
   { key: 'timeout', field: 'timeout', kind: 'seconds' },
   { key: 'state-dir', field: 'stateDir', kind: 'path' },
   { key: 'pin-guard', field: 'pinGuard', kind: 'on or off' },
+  { key: 'cache', field: 'cache', kind: 'boolean' },
   { key: 'on-demand', field: 'onDemand', kind: 'boolean' },
   { key: 'socket-group', field: 'socketGroup', kind: 'text' },
   { key: 'agent-user', field: 'agentUser', kind: 'text' },

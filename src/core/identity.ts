@@ -38,6 +38,8 @@ export interface Identity {
   readonly timeout?: number | undefined
   readonly stateDir?: string | undefined
   readonly pinGuard?: 'on' | 'off' | undefined
+  /** Lets all processes of this user share one session. */
+  readonly cache?: boolean | undefined
 }
 
 /**
