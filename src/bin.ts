@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs'
 import { BUILD_DATE, VERSION } from './build.js'
 import { HoldfastError } from './core/errors.js'
 import { formatPrintable, PIN_VALUE } from './core/printable.js'
+import { mayHaveAgent } from './io/agent-socket/presence.js'
 import { startTokenChild, type TokenChild } from './io/token-process.js'
 
 const args = process.argv.slice(2)
@@ -22,11 +23,12 @@ try {
 }
 
 // The child's start is the longest part of a credential, so it comes before even the command line is parsed; except where
-// a cache may make it needless.
+// an agent or a cache may make it needless.
 let tokenChild: TokenChild | undefined
 const mayBeCached = args.includes('--cache') || existsSync(`${process.env.XDG_RUNTIME_DIR}/holdfast/cache`)
-const isFileKey = args.some((argument) => argument.startsWith('--private-key'))
-if (args[0] === 'credential-process' && !isFileKey && !mayBeCached) {
+const mayBeServed = !args.includes('--no-agent') && mayHaveAgent(process.env)
+const isElsewhere = args.some((argument) => /^--(private-key|agent-dir)/.test(argument))
+if (args[0] === 'credential-process' && !isElsewhere && !mayBeCached && !mayBeServed) {
   const preload = args.some((argument) => argument.startsWith('pkcs11:'))
   const capture = args.some((argument) => argument.startsWith('--debug'))
   tokenChild = startTokenChild({ execPath: process.execPath, env: process.env, preload, capture })

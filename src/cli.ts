@@ -41,6 +41,21 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/serve.js'),
   },
   {
+    command: 'status',
+    describe: 'Show how the agent is doing',
+    load: () => import('./commands/status.js'),
+  },
+  {
+    command: 'unlock <name>',
+    describe: 'Give the agent a PIN that is typed',
+    load: () => import('./commands/unlock.js'),
+  },
+  {
+    command: 'lock <name>',
+    describe: 'Have the agent forget a PIN',
+    load: () => import('./commands/lock.js'),
+  },
+  {
     command: 'emulator',
     describe: 'Run a strict local stand-in for IAM Roles Anywhere',
     load: () => import('./commands/emulator.js'),

@@ -158,7 +158,7 @@ describe('README.md', function () {
         }
       }
       const all = new Set([...flags.values()].flatMap((known) => [...known.keys()]))
-      const special = ['--help', '--version', '--no-verify-ssl', '--reuse-pin', '--with-proxy']
+      const special = ['--help', '--version', '--no-verify-ssl', '--no-agent', '--reuse-pin', '--with-proxy']
       const elsewhere = readme.replace(section('## Replacing aws_signing_helper'), '')
       for (const code of inlineCode(elsewhere).filter((text) => text.startsWith('--'))) {
         const name = code.split(/[ =]/)[0]!

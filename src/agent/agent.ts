@@ -58,6 +58,8 @@ export interface IdentityState extends KeeperState {
 
 /** What can be done with the agent. */
 export interface Agent extends Shelf {
+  /** What is served, by name. */
+  readonly identities: ReadonlyMap<string, ServedIdentity>
   readonly states: readonly IdentityState[]
   /** Why the configuration as it stands now is not used; undefined if it is. */
   readonly configError: unknown
@@ -69,7 +71,7 @@ export interface Agent extends Shelf {
   certificate(name: string): Certificate | undefined
   unlock(name: string, pin: GivenPin | undefined, signal: AbortSignal): Promise<void>
   lock(name: string): void
-  /** Reads the configuration again, and renews everything. @throws HoldfastError CONFIG_* */
+  /** Reads the configuration again, and renews everything. */
   reload(): Promise<void>
   /** Begins to refresh, and to watch files and clocks. */
   start(): void
@@ -224,6 +226,9 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
     get names() {
       return [...served.keys()]
     },
+    get identities() {
+      return new Map([...served].map(([name, { identity }]) => [name, identity]))
+    },
     get states() {
       return [...served].map(([name, { keeper, refreshes, failures }]) => {
         return { name, ...keeper.state, refreshes, failures }
@@ -252,7 +257,6 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
     },
     async reload() {
       await takeUpConfig({ renewAll: true })
-      if (configError !== undefined) throw configError
     },
     start() {
       started = true

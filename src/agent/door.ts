@@ -3,32 +3,29 @@
  * identity's credentials and takes no PIN, lest whoever may use the role could lock the token with wrong ones.
  */
 
+import { formatMetrics, METRICS_TYPE } from '../core/agent-metrics.js'
 import {
   type AgentReply,
   type AgentRequest,
   formatAgentReply,
   parseAgentRequest,
 } from '../core/agent-protocol.js'
+import type { AgentReport } from '../core/agent-status.js'
 import { HoldfastError } from '../core/errors.js'
 import type { HttpHandler, HttpReply } from '../core/http-message.js'
 import type { Agent } from './agent.js'
+import type { Ledger } from './ledger.js'
 
 /** What a socket is, and what is told of those who use it. */
 export interface DoorParts {
   /** The one identity that it is for; undefined for a control socket. */
   readonly only?: string | undefined
-  readonly onRequest: (event: DoorEvent) => void
-  readonly formatStatus: (names: readonly string[]) => string
-  readonly formatMetrics: () => string
-}
-
-/** Somebody has asked for credentials. */
-export interface DoorEvent {
-  readonly name: string | undefined
-  /** `ok`, `unknown`, or the code of an error. */
-  readonly result: string
-  readonly expiration: Date | undefined
-  readonly claims: AgentRequest['claims']
+  /** Path of the socket. */
+  readonly place: string
+  readonly ledger: Ledger
+  /** @param only the one identity to report on */
+  readonly report: (only: string | undefined) => AgentReport
+  readonly now: () => Date
 }
 
 const JSON_TYPE = { 'content-type': 'application/json' }
@@ -38,12 +35,11 @@ export function createDoor(agent: Agent, parts: DoorParts): HttpHandler {
   const { only } = parts
   return async ({ method, target, body }, { signal }) => {
     if (method === 'GET' && target === '/status') {
-      const names = only === undefined ? agent.names : [only]
-      return { status: 200, headers: JSON_TYPE, body: parts.formatStatus(names) }
+      return { status: 200, headers: JSON_TYPE, body: JSON.stringify(parts.report(only)) }
     }
     if (method === 'GET' && target === '/metrics' && only === undefined) {
-      const headers = { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }
-      return { status: 200, headers, body: parts.formatMetrics() }
+      const body = formatMetrics(parts.report(undefined), parts.now())
+      return { status: 200, headers: { 'content-type': METRICS_TYPE }, body }
     }
     const work = WORK.get(target)
     if (work === undefined) return { status: 404, body: '' }
@@ -71,8 +67,22 @@ export function createDoor(agent: Agent, parts: DoorParts): HttpHandler {
       // Here nobody can give the PIN that is needed.
       reply = only === undefined ? { failed: error, needPin } : { failed: error }
     }
-    if (work === take) parts.onRequest(describe(name, request, reply))
+    if (work === take) record(name, request, reply)
     return reply
+  }
+
+  function record(name: string | undefined, { claims }: AgentRequest, reply: AgentReply): void {
+    const isHandedOut = name !== undefined && 'credentials' in reply
+    const failure = 'failed' in reply ? reply.failed.code : 'unknown'
+    parts.ledger.record({
+      door: 'socket',
+      place: parts.place,
+      name,
+      claims,
+      result: isHandedOut ? 'ok' : failure,
+      expiration: isHandedOut ? reply.credentials.expiration : undefined,
+      serial: isHandedOut ? agent.certificate(name)?.serialNumber.toString(16) : undefined,
+    })
   }
 }
 
@@ -97,17 +107,6 @@ const WORK = new Map<string, Work>([
   ['/unlock', unlock],
   ['/lock', lock],
 ])
-
-function describe(name: string | undefined, { claims }: AgentRequest, reply: AgentReply): DoorEvent {
-  const credentials = 'credentials' in reply ? reply.credentials : undefined
-  const failure = 'failed' in reply ? reply.failed.code : 'unknown'
-  return {
-    name,
-    result: credentials === undefined ? failure : 'ok',
-    expiration: credentials?.expiration,
-    claims,
-  }
-}
 
 function toHttp(reply: AgentReply): HttpReply {
   return { ...formatAgentReply(reply), headers: JSON_TYPE }

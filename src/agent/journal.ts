@@ -1,11 +1,9 @@
 /** What the agent writes into its log: the name of each event, and what is said of it. Never a secret. */
 
 import { describeError } from '../core/agent-status.js'
-import type { Certificate } from '../core/certificate.js'
 import { formatExpiration } from '../core/credentials.js'
 import type { LogFields } from '../core/log-line.js'
 import type { AgentEvent } from './agent.js'
-import type { DoorEvent } from './door.js'
 
 /** An event's name and fields. */
 export type JournalEntry = readonly [event: string, fields: LogFields]
@@ -34,25 +32,4 @@ export function describeEvent(event: AgentEvent): JournalEntry {
     default:
       return [event.kind, { identity: event.name }]
   }
-}
-
-/**
- * The audit line of a request: which credentials went out at which door. Whom the kernel lets through the door is known
- * from the socket; what a client says of itself is marked as claimed.
- */
-export function describeRequest(
-  { name, result, expiration, claims }: DoorEvent,
-  socket: string,
-  certificate: Certificate | undefined,
-): JournalEntry {
-  const fields = {
-    identity: name,
-    socket,
-    result,
-    expires: expiration && formatExpiration(expiration),
-    serial: certificate?.serialNumber.toString(16),
-    'claimed-uid': claims?.uid,
-    'claimed-pid': claims?.pid,
-  }
-  return [result === 'ok' ? 'handed-out' : 'refused', fields]
 }

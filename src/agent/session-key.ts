@@ -3,6 +3,7 @@
  * session name, at the same endpoint. How the PIN is given and how long is waited does not matter.
  */
 
+import { resolve } from 'node:path'
 import { type Identity, isPkcs11Uri } from '../core/identity.js'
 import { formatPkcs11Uri, parsePkcs11Uri } from '../core/pkcs11-uri.js'
 import { parseSession } from '../provider.js'
@@ -30,7 +31,7 @@ export function formatSessionKey(
 
 /** Only what finds the object: not where the PIN is, and not which module is to be loaded. */
 function formatPlace(place: string): string {
-  if (!isPkcs11Uri(place)) return place
+  if (!isPkcs11Uri(place)) return resolve(place)
   const { pinSource: _, pinValue: __, modulePath: ___, moduleName: ____, ...uri } = parsePkcs11Uri(place)
   return formatPkcs11Uri(uri)
 }

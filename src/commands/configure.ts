@@ -17,7 +17,7 @@ import { isExecutable, isOnPath } from '../io/executable.js'
 import { withLock } from '../io/lock.js'
 import { parseSession } from '../provider.js'
 import type { Context } from './context.js'
-import { addIdentityOptions, type IdentityArguments, readIdentity } from './options.js'
+import { addAgentOptions, addIdentityOptions, type IdentityArguments, readIdentity } from './options.js'
 
 /** Parsed flags. */
 export interface ConfigureArguments extends IdentityArguments {
@@ -26,18 +26,20 @@ export interface ConfigureArguments extends IdentityArguments {
 }
 
 export function builder(argv: Argv): Argv {
-  return addIdentityOptions(
-    argv
-      .positional('name', {
-        type: 'string',
-        demandOption: true,
-        describe: 'an identity of the configuration file, and the name of the profile',
-      })
-      .option('profile', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'name of the AWS profile, if not that of the identity',
-      }),
+  return addAgentOptions(
+    addIdentityOptions(
+      argv
+        .positional('name', {
+          type: 'string',
+          demandOption: true,
+          describe: 'an identity of the configuration file, and the name of the profile',
+        })
+        .option('profile', {
+          type: 'string',
+          requiresArg: true,
+          describe: 'name of the AWS profile, if not that of the identity',
+        }),
+    ),
   )
     .example('holdfast configure edge', 'let the AWS profile edge use the identity edge')
     .example('holdfast configure edge --profile default', 'let commands without a profile use it')
@@ -82,11 +84,16 @@ async function formatArguments(argv: ConfigureArguments, context: Context): Prom
   const config = argv.config === undefined ? undefined : resolve(argv.config)
   const flags = await readIdentity({ ...argv, name: undefined, config: undefined }, context)
   const words = SETTINGS.flatMap((setting) => formatFlag(setting, flags[setting.field as keyof Identity]))
-  const verify = argv.verifySsl ? [] : ['--no-verify-ssl']
+  const agentDir = argv.agentDir === undefined ? [] : ['--agent-dir', resolve(argv.agentDir)]
+  const run = [
+    ...(argv.verifySsl ? [] : ['--no-verify-ssl']),
+    ...(argv.agent === false ? ['--no-agent'] : []),
+    ...agentDir,
+  ]
   // Flags that name a key stand instead of an identity, and of its file; others change what the identity says.
   if (flags.pkcs11Uri !== undefined || flags.certificate !== undefined || flags.privateKey !== undefined) {
     parseSession(flags, {})
-    return ['credential-process', ...words, ...verify]
+    return ['credential-process', ...words, ...run]
   }
   // Whoever installs a machine may write the configuration after this.
   await loadIdentity(argv.name, { env: context.env, uid: context.uid, configFile: config }).catch((error) => {
@@ -94,7 +101,7 @@ async function formatArguments(argv: ConfigureArguments, context: Context): Prom
     context.stderr(`warning: the profile does not work yet: ${error.message}`)
   })
   const place = config === undefined ? [] : ['--config', config]
-  return ['credential-process', argv.name, ...words, ...place, ...verify]
+  return ['credential-process', argv.name, ...words, ...place, ...run]
 }
 
 function formatFlag({ key, kind }: Setting, value: string | number | boolean | undefined): string[] {

@@ -3,14 +3,24 @@
  */
 
 import type { Argv } from 'yargs'
-import { formatCredentialProcess } from '../core/credentials.js'
+import { type Credentials, formatCredentialProcess } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
+import { mayHaveAgent } from '../io/agent-socket/presence.js'
 import type { Context } from './context.js'
-import { addIdentityOptions, createCommandProvider, type IdentityArguments, readIdentity } from './options.js'
+import {
+  addAgentOptions,
+  addIdentityOptions,
+  createCommandProvider,
+  type IdentityArguments,
+  namesIdentity,
+  readIdentity,
+} from './options.js'
 
 export function builder(argv: Argv): Argv {
-  return addIdentityOptions(
-    argv.positional('name', { type: 'string', describe: 'an identity of the configuration file' }),
+  return addAgentOptions(
+    addIdentityOptions(
+      argv.positional('name', { type: 'string', describe: 'an identity of the configuration file' }),
+    ),
   )
     .example('holdfast credential-process edge', 'use the identity [identity.edge] of the configuration file')
     .example(
@@ -22,9 +32,25 @@ export function builder(argv: Argv): Argv {
 /** @throws HoldfastError of every kind; nothing but the credentials is ever written to stdout */
 export async function run(argv: IdentityArguments, context: Context): Promise<void> {
   verifyUncut(argv)
-  const identity = await readIdentity(argv, context)
-  const provider = createCommandProvider(identity, argv, context)
-  await context.stdout(`${formatCredentialProcess(await provider())}\n`)
+  const credentials = (await takeFromAgent(argv, context)) ?? (await getDirectly(argv, context))
+  await context.stdout(`${formatCredentialProcess(credentials)}\n`)
+}
+
+async function getDirectly(argv: IdentityArguments, context: Context): Promise<Credentials> {
+  return createCommandProvider(await readIdentity(argv, context), argv, context)()
+}
+
+async function takeFromAgent(argv: IdentityArguments, context: Context): Promise<Credentials | undefined> {
+  const { name, agent = true, agentDir } = argv
+  if (!agent || !mayHaveAgent(context.env, agentDir)) return undefined
+  const { findAgentCredentials } = await import('./ask-agent.js')
+  const identity = await readIdentity(argv, context).catch((error) => {
+    // The configuration of a system agent need not be everybody's to read.
+    const isHidden = error.code === 'CONFIG_UNREADABLE' || error.code === 'CONFIG_NOT_FOUND'
+    if (!isHidden || name === undefined || namesIdentity(argv)) throw error
+    return undefined
+  })
+  return findAgentCredentials({ name, identity, agentDir }, context)
 }
 
 /** Some SDKs hand over only the first line of a command, and a person who reads the file does not see it. */

@@ -4,6 +4,7 @@
  */
 
 import type { Argv } from 'yargs'
+import type { ServedIdentity } from '../core/config.js'
 import type { CredentialProvider } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
 import { type Identity, isPkcs11Uri, mergeIdentity } from '../core/identity.js'
@@ -17,6 +18,9 @@ export interface IdentityArguments extends Identity {
   readonly config?: string | undefined
   readonly verifySsl: boolean
   readonly debug: boolean
+  /** False goes without the agent. */
+  readonly agent?: boolean | undefined
+  readonly agentDir?: string | undefined
 }
 
 /** The flags that are fields of an identity, in kebab case. */
@@ -96,11 +100,34 @@ export function addIdentityOptions(argv: Argv): Argv {
     })
 }
 
+/** Adds the flags that say whether and where the agent is asked. */
+export function addAgentOptions(argv: Argv): Argv {
+  return argv
+    .option('agent', {
+      type: 'boolean',
+      default: true,
+      describe: 'ask the agent first; --no-agent goes without it',
+    })
+    .option('agent-dir', AGENT_DIR)
+}
+
+/** Names the folder of the agent's sockets. */
+export const AGENT_DIR = {
+  type: 'string',
+  requiresArg: true,
+  describe: 'folder of the agent’s sockets [default: $XDG_RUNTIME_DIR/holdfast, then /run/holdfast]',
+} as const
+
+/** True if flags say anything of the identity, beside its name. */
+export function namesIdentity(argv: IdentityArguments): boolean {
+  return Object.keys(FLAGS).some((name) => argv[toCamelCase(name) as keyof Identity] !== undefined)
+}
+
 /**
  * The identity that the command line means: the named one of the configuration, with the flags over it.
  * @throws HoldfastError CONFIG_*, USAGE, URI_INVALID
  */
-export async function readIdentity(argv: IdentityArguments, context: Context): Promise<Identity> {
+export async function readIdentity(argv: IdentityArguments, context: Context): Promise<ServedIdentity> {
   const flags = Object.fromEntries(
     Object.keys(FLAGS).map((name) => {
       const field = toCamelCase(name) as keyof Identity

@@ -14,6 +14,7 @@ const KINDS: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ...Object.entries(FLAGS),
   ['config', { type: 'string' }],
   ['debug', { type: 'boolean' }],
+  ['agent-dir', { type: 'string' }],
 ])
 const ALIASES: ReadonlyMap<string, string> = new Map([
   ['pkcs11-lib', 'pkcs11-module'],
@@ -38,7 +39,7 @@ export function findPlainArguments(args: readonly string[]): IdentityArguments |
     values.set(name, value)
   }
   const fields = [...values].map(([name, value]) => [toCamelCase(name), value])
-  return { verifySsl: true, debug: false, ...Object.fromEntries(fields) }
+  return { verifySsl: true, debug: false, agent: true, ...Object.fromEntries(fields) }
 }
 
 function parseValue({ type, choices }: Kind, text = ''): unknown {

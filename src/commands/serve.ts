@@ -3,30 +3,25 @@
  * until SIGTERM or SIGINT ends it.
  */
 
-import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Argv } from 'yargs'
-import { type Agent, type AgentEvent, createAgent } from '../agent/agent.js'
+import { type AgentParts, createAgent } from '../agent/agent.js'
 import { createDoor } from '../agent/door.js'
-import { describeEvent, describeRequest } from '../agent/journal.js'
+import { createDoors, type Doors } from '../agent/doors.js'
+import { describeEvent } from '../agent/journal.js'
+import { createLedger } from '../agent/ledger.js'
+import { createReport } from '../agent/report.js'
 import { formatSessionKey } from '../agent/session-key.js'
-import {
-  AGENT_SOCKET,
-  CONTROL_SOCKET,
-  findSystemAgentFolder,
-  findUserAgentFolder,
-  identitySocket,
-} from '../core/agent-place.js'
-import { MAX_REQUEST_BYTES } from '../core/agent-protocol.js'
-import { type AgentReport, describeError, toIdentityReport } from '../core/agent-status.js'
+import { findSystemAgentFolder, findUserAgentFolder } from '../core/agent-place.js'
+import { describeError } from '../core/agent-status.js'
 import type { ServedIdentity } from '../core/config.js'
-import { formatExpiration } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
 import { formatLogLine, LOG_FORMATS, type LogFields, type LogFormat } from '../core/log-line.js'
 import { createIdentityProvider } from '../identity-provider.js'
+import { makeSocketFolder } from '../io/agent-socket/folder.js'
 import { listConfigFiles, loadIdentities } from '../io/config-file.js'
 import { fingerprintFiles } from '../io/file-fingerprint.js'
 import { systemClock } from '../io/steady-clock.js'
-import { listenOnSocket, makeSocketFolder, type UnixServer } from '../io/unix-server.js'
 import { asksPerson, findPinSource } from '../source.js'
 import type { Context } from './context.js'
 
@@ -71,56 +66,56 @@ export function builder(argv: Argv): Argv {
     .example('holdfast serve --system edge', 'serve one to the members of its socket-group')
 }
 
-/** Runs until it is told to end. @throws HoldfastError CONFIG_*, USAGE, AGENT_RUNNING, SOCKET_UNUSABLE */
+/**
+ * Runs until it is told to end.
+ * @throws HoldfastError CONFIG_*, USAGE, AGENT_RUNNING, SOCKET_UNUSABLE
+ */
 export async function run(argv: ServeArguments, context: Context): Promise<void> {
   const isSystem = argv.system ?? context.uid === 0
+  const folder = findFolder(argv, context, isSystem)
   const log = createLog(argv.logFormat, context)
-  const requests = new Map<string, Map<string, number>>()
-  const ending = new AbortController()
-  const end = () => ending.abort(context.signal.reason)
-  context.signal.addEventListener('abort', end, { once: true })
-  const agent = await createAgent(createParts(argv, context, ending.signal, log))
-  const servers = new Map<string, UnixServer>()
+  const ledger = createLedger(log)
+  const since = context.now()
+  const agent = await createAgent(createParts(argv, context, log))
+  const report = (only?: string) => createReport(agent, ledger, { ...context, since }, only)
+  const doors = createDoors({
+    folder,
+    isSystem,
+    identities: () => agent.identities,
+    createHandler: (place, only) => createDoor(agent, { only, place, ledger, report, now: context.now }),
+    onError: (place, error) => log('error', { place, ...describeError(error) }),
+  })
   try {
-    const folder = findFolder(argv, context, isSystem)
     makeSocketFolder(folder, isSystem ? 0o755 : 0o700, context.uid)
-    const since = context.now()
-    const findCertificate = (name: string | undefined) =>
-      name === undefined ? undefined : agent.certificate(name)
-    const open = async (file: string, only?: string) => {
-      const path = join(folder, file)
-      const server = await listenOnSocket({
-        path,
-        maxBodyBytes: MAX_REQUEST_BYTES,
-        onError: (error) => log('error', { socket: path, ...describeError(error) }),
-        answer: createDoor(agent, {
-          only,
-          onRequest: (event) => {
-            count(requests, event.name ?? '', event.result)
-            log(...describeRequest(event, path, findCertificate(event.name)))
-          },
-          formatStatus: (names) => JSON.stringify(report(agent, names, requests, since, context)),
-          formatMetrics: () => '',
-        }),
-      })
-      servers.set(path, server)
-    }
-    await open(isSystem ? CONTROL_SOCKET : AGENT_SOCKET)
-    if (isSystem) for (const name of agent.names) await open(identitySocket(name), name)
+    await doors.update()
     agent.start()
-    context.onHangup(() => void agent.reload().catch(() => undefined))
-    log('ready', { sockets: [...servers.keys()].join(' ') })
-    await new Promise<void>((resolve) => {
-      if (context.signal.aborted) resolve()
-      context.signal.addEventListener('abort', () => resolve(), { once: true })
-    })
+    context.onHangup(() => void agent.reload())
+    log('ready', { sockets: doors.places.join(' ') })
+    await keepOpen(doors, log, context.signal)
     log('ending', {})
   } finally {
-    ending.abort(new HoldfastError('INTERRUPTED', 'the agent is ending'))
     agent.stop()
-    await Promise.all([...servers.values()].map((server) => server.close()))
+    await doors.close()
   }
 }
+
+/** Looks after the sockets until the end. */
+async function keepOpen(doors: Doors, log: Log, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await delay(DOORS_CHECK_MS, undefined, { signal }).catch(() => undefined)
+    if (signal.aborted) return
+    try {
+      await doors.update()
+    } catch (error) {
+      // The other one has the sockets now.
+      if (error instanceof HoldfastError && error.code === 'AGENT_RUNNING') throw error
+      log('error', { ...describeError(error) })
+    }
+  }
+}
+
+/** How often the sockets are looked at. */
+const DOORS_CHECK_MS = 5000
 
 type Log = (event: string, fields: LogFields) => void
 
@@ -137,29 +132,28 @@ function findFolder({ agentDir }: ServeArguments, { env }: Context, isSystem: bo
   )
 }
 
-function createParts(argv: ServeArguments, context: Context, signal: AbortSignal, log: Log) {
+function createParts(argv: ServeArguments, context: Context, log: Log): AgentParts {
   const { env, uid } = context
   const files = { env, uid, configFile: argv.config }
   return {
     configFiles: listConfigFiles(files),
     readIdentities: async () => selectIdentities(await loadIdentities(files), argv.names ?? []),
     fingerprint: fingerprintFiles,
-    createProvider: (identity: ServedIdentity, parts: object) =>
+    createProvider: (identity, parts) =>
       createIdentityProvider(identity, {
         ...context,
         ...parts,
         takeChild: undefined,
-        signal,
         warn: (message) => log('warning', { message }),
       }),
-    asksPerson: async (identity: ServedIdentity) => {
+    asksPerson: async (identity) => {
       const source = await findPinSource(identity, { env, warn: () => undefined })
       return source !== undefined && asksPerson(source)
     },
-    formatSessionKey: (identity: ServedIdentity) => formatSessionKey(identity, env),
+    formatSessionKey: (identity) => formatSessionKey(identity, env),
     clock: { ...systemClock, now: context.now },
     random: Math.random,
-    onEvent: (event: AgentEvent) => log(...describeEvent(event)),
+    onEvent: (event) => log(...describeEvent(event)),
   }
 }
 
@@ -176,28 +170,4 @@ function selectIdentities(
       throw new HoldfastError('CONFIG_NOT_FOUND', `no identity ${JSON.stringify(name)}: there is ${known}`)
     }),
   )
-}
-
-function count(counts: Map<string, Map<string, number>>, name: string, result: string): void {
-  const results = counts.get(name) ?? new Map<string, number>()
-  counts.set(name, results.set(result, (results.get(result) ?? 0) + 1))
-}
-
-function report(
-  agent: Agent,
-  names: readonly string[],
-  requests: ReadonlyMap<string, ReadonlyMap<string, number>>,
-  since: Date,
-  { version, pid }: Context,
-): AgentReport {
-  const { configError, states } = agent
-  return {
-    version,
-    pid,
-    since: formatExpiration(since),
-    ...(configError === undefined ? {} : { configFailure: describeError(configError).message }),
-    identities: states
-      .filter(({ name }) => names.includes(name))
-      .map((state) => toIdentityReport({ ...state, requests: requests.get(state.name) ?? new Map() })),
-  }
 }

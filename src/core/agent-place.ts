@@ -4,7 +4,7 @@
  * @see https://specifications.freedesktop.org/basedir-spec/latest/
  */
 
-import { isAbsolute, join } from 'node:path'
+import { basename, isAbsolute, join } from 'node:path'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -14,6 +14,11 @@ export const SYSTEM_AGENT_FOLDER = '/run/holdfast'
 /** File names of sockets that are no identity's. */
 export const AGENT_SOCKET = 'agent.sock'
 export const CONTROL_SOCKET = 'control.sock'
+
+/** True for a socket that does more than hand out the credentials of one identity. */
+export function isControlSocket(path: string): boolean {
+  return [AGENT_SOCKET, CONTROL_SOCKET].includes(basename(path))
+}
 
 /** File name of the socket of one identity. */
 export function identitySocket(name: string): string {

@@ -47,9 +47,9 @@ export interface Identity {
  * aside what the configuration says of the other kinds: otherwise a flag would conflict instead of winning.
  * @throws HoldfastError URI_INVALID
  */
-export function mergeIdentity(flags: Identity, config: Identity): Identity {
+export function mergeIdentity<Configured extends Identity>(flags: Identity, config: Configured): Configured {
   const named = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined))
-  const rest: { -readonly [Key in keyof Identity]: Identity[Key] } = { ...config }
+  const rest: { -readonly [Key in keyof Configured]: Configured[Key] } = { ...config }
   if (flags.pkcs11Uri !== undefined) delete rest.privateKey
   if (flags.privateKey !== undefined) delete rest.pkcs11Uri
   const uris = [flags.pkcs11Uri, flags.certificate, flags.privateKey].filter(isPkcs11Uri).map(parsePkcs11Uri)

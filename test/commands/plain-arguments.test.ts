@@ -59,6 +59,7 @@ describe('findPlainArguments', () => {
       pkcs11Module: '/m',
       pinGuard: 'off',
       verifySsl: true,
+      agent: true,
     } satisfies IdentityArguments)
   })
 
@@ -83,6 +84,7 @@ describe('findPlainArguments', () => {
     ['--region', '--debug'],
     ['--region', '"a"'],
     ['--no-verify-ssl'],
+    ['--no-agent'],
     ['--no-debug'],
     ['--debug=true'],
     ['--debug', 'true'],

@@ -4,14 +4,13 @@
  * @see unix(7)
  */
 
-import { chmodSync, chownSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs'
+import { chmodSync, chownSync, lstatSync, unlinkSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
-import { dirname } from 'node:path'
 import { umask } from 'node:process'
-import { HoldfastError } from '../core/errors.js'
-import type { HttpHandler, HttpReply } from '../core/http-message.js'
-import { formatPrintable } from '../core/printable.js'
+import { HoldfastError } from '../../core/errors.js'
+import type { HttpHandler, HttpReply } from '../../core/http-message.js'
+import { formatPrintable } from '../../core/printable.js'
 
 /** One socket, and who may use it. */
 export interface UnixServerOptions {
@@ -27,6 +26,7 @@ export interface UnixServerOptions {
 /** A socket that is open. */
 export interface UnixServer {
   readonly path: string
+  readonly group: number | undefined
   /** True while the path leads to this very socket. */
   isInPlace(): boolean
   /** Ends it, with all that is under way, and takes the socket away. */
@@ -37,27 +37,6 @@ export interface UnixServer {
 const REQUEST_LIMIT_MS = 10_000
 /** How many may be connected at a time. */
 const MAX_CONNECTIONS = 1000
-
-/**
- * Makes the folder of sockets, which then belongs to this user.
- * @param mode of a folder that is not there yet
- * @throws HoldfastError SOCKET_UNUSABLE
- */
-export function makeSocketFolder(folder: string, mode: number, uid: number): void {
-  try {
-    mkdirSync(dirname(folder), { recursive: true })
-    mkdirSync(folder, { mode })
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw unusable(folder, cause)
-  }
-  const { uid: owner, mode: found } = lstatSync(folder)
-  const isFolder = lstatSync(folder).isDirectory()
-  if (isFolder && (owner === uid || owner === 0) && (found & 0o022) === 0) return
-  throw new HoldfastError(
-    'SOCKET_UNUSABLE',
-    `${formatPrintable(folder)} is no folder for sockets: it must be a folder of yours or of root that nobody else can write (chmod go-w)`,
-  )
-}
 
 /**
  * Opens a socket.
@@ -95,12 +74,14 @@ export async function listenOnSocket(options: UnixServerOptions): Promise<UnixSe
   const { ino, dev } = lstatSync(path)
   return {
     path,
+    group,
     isInPlace() {
       const found = lstatSync(path, { throwIfNoEntry: false })
       return found?.ino === ino && found.dev === dev
     },
     close: () =>
       new Promise((resolve) => {
+        // Closing takes away what is at the path, which may be another agent's by now.
         server.close(() => resolve())
         server.closeAllConnections()
       }),

@@ -1,0 +1,73 @@
+/**
+ * Who was given what: an audit line for each request for credentials, and the counts of them. Every door of the agent
+ * reports here.
+ */
+
+import { formatExpiration } from '../core/credentials.js'
+import type { LogFields } from '../core/log-line.js'
+
+/** One request for credentials, and how it ended. */
+export interface Handout {
+  /** The way in: `socket`, for one. */
+  readonly door: string
+  /** Where exactly: the path of the socket, or an address. */
+  readonly place: string
+  /** Absent if it is no identity of this agent. */
+  readonly name?: string | undefined
+  /** `ok`, `unknown`, or the code of an error. */
+  readonly result: string
+  /** Of what was handed out. */
+  readonly expiration?: Date | undefined
+  /** Of the certificate that it was got with, in hexadecimal. */
+  readonly serial?: string | undefined
+  /** The user that the kernel says it is. Absent where the rights of a socket are all that is known. */
+  readonly uid?: number | undefined
+  /** What whoever asked says of itself. Nobody vouches for it. */
+  readonly claims?: { readonly pid: number; readonly uid: number } | undefined
+}
+
+/** How often something was asked for, and how that ended. */
+export interface RequestCount {
+  readonly door: string
+  /** Empty for what is no identity of this agent. */
+  readonly name: string
+  readonly result: string
+  readonly count: number
+}
+
+/** The record of requests. */
+export interface Ledger {
+  record(handout: Handout): void
+  readonly counts: readonly RequestCount[]
+}
+
+/** A ledger that has its audit lines written by `log`. */
+export function createLedger(log: (event: string, fields: LogFields) => void): Ledger {
+  const counts = new Map<string, RequestCount>()
+  return {
+    record(handout) {
+      const { door, name = '', result } = handout
+      const key = [door, name, result].join(' ')
+      const count = (counts.get(key)?.count ?? 0) + 1
+      counts.set(key, { door, name, result, count })
+      log(result === 'ok' ? 'handed-out' : 'refused', describe(handout))
+    },
+    get counts() {
+      return [...counts.values()]
+    },
+  }
+}
+
+function describe({ door, place, name, result, expiration, serial, uid, claims }: Handout): LogFields {
+  return {
+    identity: name,
+    door,
+    place,
+    ...(result === 'ok' ? {} : { result }),
+    expires: expiration && formatExpiration(expiration),
+    serial,
+    uid,
+    'claimed-uid': claims?.uid,
+    'claimed-pid': claims?.pid,
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * `holdfast lock NAME`: has the agent forget the PIN that `holdfast unlock` gave it.
+ */
+
+import type { Argv } from 'yargs'
+import { formatAgentRequest, parseAgentReply } from '../core/agent-protocol.js'
+import { formatPrintable } from '../core/printable.js'
+import { askControl, unknownToAgent } from './ask-agent.js'
+import type { Context } from './context.js'
+import { AGENT_DIR } from './options.js'
+
+/** Parsed flags. */
+export interface LockArguments {
+  readonly name: string
+  readonly agentDir?: string | undefined
+}
+
+export function builder(argv: Argv): Argv {
+  return argv
+    .positional('name', { type: 'string', demandOption: true, describe: 'an identity that the agent serves' })
+    .option('agent-dir', AGENT_DIR)
+    .example(
+      'holdfast lock edge',
+      'have the agent forget its PIN; credentials that it has stay good until they expire',
+    )
+}
+
+/** @throws HoldfastError AGENT_FAILED, CONFIG_NOT_FOUND */
+export async function run({ name, agentDir }: LockArguments, context: Context): Promise<void> {
+  const body = formatAgentRequest({ name })
+  const reply = parseAgentReply(await askControl({ agentDir, path: '/lock', body }, context))
+  if ('unknown' in reply) throw unknownToAgent(name)
+  if ('failed' in reply) throw reply.failed
+  await context.stdout(`${formatPrintable(name)} is locked\n`)
+}

@@ -1,0 +1,52 @@
+/**
+ * `holdfast unlock NAME`: hands a PIN that a person types to the agent, which keeps it in memory until `holdfast lock`, or
+ * until the token refuses it.
+ */
+
+import type { Argv } from 'yargs'
+import { formatAgentRequest, type GivenPin, parseAgentReply } from '../core/agent-protocol.js'
+import { formatPrintable } from '../core/printable.js'
+import { loadIdentity } from '../io/config-file.js'
+import { askControl, unknownToAgent, withPin } from './ask-agent.js'
+import type { Context } from './context.js'
+import { AGENT_DIR } from './options.js'
+
+/** Parsed flags. */
+export interface UnlockArguments {
+  readonly name: string
+  readonly agentDir?: string | undefined
+  readonly config?: string | undefined
+}
+
+export function builder(argv: Argv): Argv {
+  return argv
+    .positional('name', { type: 'string', demandOption: true, describe: 'an identity that the agent serves' })
+    .option('agent-dir', AGENT_DIR)
+    .option('config', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'configuration file to read instead of the usual ones: it may name an askpass program',
+    })
+    .example('holdfast unlock edge', 'type the PIN once, and have the agent renew by itself')
+}
+
+/** @throws HoldfastError AGENT_FAILED, CONFIG_NOT_FOUND, PIN_*, and what the session fails with that the PIN is tried in */
+export async function run({ name, agentDir, config }: UnlockArguments, context: Context): Promise<void> {
+  const ask = async (pin?: GivenPin) => {
+    const body = formatAgentRequest({ name, pin })
+    return parseAgentReply(await askControl({ agentDir, path: '/unlock', body }, context))
+  }
+  const files = { env: context.env, uid: context.uid, configFile: config }
+  const identity = await loadIdentity(name, files).catch(() => undefined)
+  let reply = await ask()
+  const isLocked = 'failed' in reply && reply.needPin !== undefined
+  if ('failed' in reply && reply.needPin !== undefined) {
+    reply = await withPin({ name, identity, agentDir }, reply.needPin, context, reply.failed, ask)
+  }
+  if ('unknown' in reply) throw unknownToAgent(name)
+  if ('failed' in reply) throw reply.failed
+  const what = isLocked
+    ? 'is unlocked until holdfast lock, or until the token refuses the PIN'
+    : 'needs no PIN'
+  await context.stdout(`${formatPrintable(name)} ${what}\n`)
+}
