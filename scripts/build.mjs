@@ -75,6 +75,7 @@ async function build(outdir) {
     entryPoints: { bin: join(source, 'bin.ts') },
     chunkNames: 'chunks/bin-[name]-[hash]',
     outExtension: { '.js': '.cjs' },
+    plugins: [reflectFirst()],
   })
   const library = await esbuild.build({
     ...common,
@@ -212,6 +213,27 @@ function addonBesideTheFile() {
         namespace: 'addon',
       }))
       build.onLoad({ filter: /.*/, namespace: 'addon' }, () => ({ contents, resolveDir: root }))
+    },
+  }
+}
+
+/**
+ * Makes an ES module of reflect-metadata, which @peculiar/x509 needs before its own first line: CommonJS inside a chunk
+ * runs when something asks for it, after all ES modules of that chunk.
+ * @returns {esbuild.Plugin}
+ */
+function reflectFirst() {
+  const namespace = 'es-module'
+  return {
+    name: 'reflect-first',
+    setup(build) {
+      build.onResolve({ filter: /^reflect-metadata$/ }, ({ path, namespace: importer }) =>
+        importer === namespace ? undefined : { path, namespace },
+      )
+      build.onLoad({ filter: /.*/, namespace }, ({ path }) => ({
+        contents: `import '${path}'`,
+        resolveDir: root,
+      }))
     },
   }
 }

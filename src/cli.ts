@@ -88,6 +88,34 @@ const CONSUMER_COMMANDS: readonly CommandEntry[] = [
   },
 ]
 
+const CA_COMMANDS: readonly CommandEntry[] = [
+  {
+    command: 'init',
+    describe: 'Make a CA',
+    load: () => import('./commands/ca-init.js'),
+  },
+  {
+    command: 'sign [csr]',
+    describe: 'Issue a certificate for a signing request',
+    load: () => import('./commands/ca-sign.js'),
+  },
+  {
+    command: 'list',
+    describe: 'List the certificates that were issued',
+    load: () => import('./commands/ca-list.js'),
+  },
+  {
+    command: 'revoke <certificate>',
+    describe: 'Revoke a certificate',
+    load: () => import('./commands/ca-revoke.js'),
+  },
+  {
+    command: 'crl',
+    describe: 'Sign the list of revoked certificates',
+    load: () => import('./commands/ca-crl.js'),
+  },
+]
+
 /**
  * Runs one command line (without node and script).
  * @returns the exit status; everything that went wrong has been said on stderr
@@ -169,6 +197,7 @@ async function createParser(args: readonly string[], context: Context): Promise<
   for (const [name, describe, commands] of [
     ['token', 'Work on a token', TOKEN_COMMANDS],
     ['consumer', 'Say which programs may use the container endpoint', CONSUMER_COMMANDS],
+    ['ca', 'Keep a small CA of your own', CA_COMMANDS],
   ] as const) {
     parser.command(name, describe, async (argv) => {
       await addCommands(argv, commands, context)

@@ -256,14 +256,25 @@ export function verifyEndEntity(certificate: Certificate, { now, buildDate }: Cl
   verifyValidity(certificate, { now, buildDate })
 }
 
-function verifyValidity(certificate: Certificate, { now, buildDate }: ClockFacts): void {
+/**
+ * Refuses a clock that says a time before this program was built.
+ * @throws HoldfastError CLOCK_WRONG
+ */
+export function verifyClock({ now, buildDate }: ClockFacts): void {
+  if (now >= buildDate) return
+  throw new HoldfastError(
+    'CLOCK_WRONG',
+    `this machine's clock says ${formatTime(now)}, before this program was built (${formatTime(buildDate)}): set the clock (timedatectl set-ntp true)`,
+  )
+}
+
+/**
+ * Checks that a certificate is valid now.
+ * @throws HoldfastError CERTIFICATE_EXPIRED, CLOCK_WRONG as above
+ */
+export function verifyValidity(certificate: Certificate, { now, buildDate }: ClockFacts): void {
+  verifyClock({ now, buildDate })
   const clock = `this machine's clock says ${formatTime(now)}`
-  if (now < buildDate) {
-    throw new HoldfastError(
-      'CLOCK_WRONG',
-      `${clock}, before this program was built (${formatTime(buildDate)}): set the clock (timedatectl set-ntp true)`,
-    )
-  }
   if (now < certificate.notBefore) {
     throw new HoldfastError(
       'CLOCK_WRONG',
@@ -278,6 +289,7 @@ function verifyValidity(certificate: Certificate, { now, buildDate }: ClockFacts
   }
 }
 
-function formatTime(date: Date): string {
+/** ISO 8601, in UTC, without fractions of a second. */
+export function formatTime(date: Date): string {
   return `${date.toISOString().slice(0, 19)}Z`
 }

@@ -102,8 +102,12 @@ function parsePrivateKey(path: string, pem: Buffer): KeyObject {
   }
 }
 
-/** Only regular files: opening a FIFO would wait for a writer for ever. */
-async function readSmallFile(path: string, what: string): Promise<{ bytes: Buffer; mode: number }> {
+/**
+ * The bytes and the mode of a regular file of at most 1 MiB. Opening a FIFO would wait for a writer for ever.
+ * @param what it is, for messages
+ * @throws HoldfastError FILE_UNREADABLE
+ */
+export async function readSmallFile(path: string, what: string): Promise<{ bytes: Buffer; mode: number }> {
   let file: FileHandle | undefined
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)

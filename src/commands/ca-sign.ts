@@ -1,0 +1,93 @@
+/** `holdfast ca sign CSR`: issues a certificate for a signing request. */
+
+import type { Argv } from 'yargs'
+import { formatTime, verifyValidity } from '../core/certificate.js'
+import { parseDistinguishedName } from '../core/distinguished-name.js'
+import { caDirectory, replaceOutput } from '../io/ca-folder.js'
+import { readSmallFile } from '../io/pem-file.js'
+import { readStandardInput } from '../io/standard-input.js'
+import {
+  passphraseOptions,
+  report,
+  SIGNING_OPTIONS,
+  type SigningArguments,
+  verifyDays,
+} from './ca-options.js'
+import type { Context } from './context.js'
+
+interface CaSignArguments extends SigningArguments {
+  readonly csr?: string | undefined
+  readonly subject?: string | undefined
+  readonly days: number
+  readonly out?: string | undefined
+}
+
+const MAX_REQUEST_BYTES = 64 * 1024
+
+export function builder(argv: Argv): Argv {
+  return argv
+    .positional('csr', {
+      type: 'string',
+      describe: 'file with the certificate signing request (PKCS#10, PEM or DER); without it, stdin',
+    })
+    .options({
+      ...SIGNING_OPTIONS,
+      subject: {
+        type: 'string',
+        requiresArg: true,
+        describe: 'name to certify instead of the requested one',
+      },
+      days: { type: 'number', requiresArg: true, default: 90, describe: 'how long the certificate is valid' },
+      out: { type: 'string', requiresArg: true, describe: 'write the certificate to this file' },
+    })
+    .example('holdfast ca sign edge.csr --out edge.pem', 'certify a machine for 90 days')
+    .example(
+      'holdfast ca sign --subject "CN=edge-1,O=Example" --days 7 < edge.csr > edge.pem',
+      'certify the key under another name for a week',
+    )
+}
+
+/** @throws HoldfastError USAGE, FILE_UNREADABLE, CSR_*, CA_*, KEY_UNSUPPORTED, CERTIFICATE_*, CLOCK_WRONG, PIN_*, PASSPHRASE_INCORRECT, OUTPUT_FAILED */
+export async function run(argv: CaSignArguments, context: Context): Promise<void> {
+  const { env, uid, now, buildDate } = context
+  verifyDays(argv.days)
+  const subject = argv.subject === undefined ? undefined : parseDistinguishedName(argv.subject)
+  const { keyPath, openAuthority, unlockAuthority } = await import('../ca/authority.js')
+  const { readRequest } = await import('../ca/request.js')
+  const authority = openAuthority(caDirectory(env, argv.ca), uid)
+  verifyValidity(authority.certificate, { now: now(), buildDate })
+  const request = await readRequest(await readRequestBytes(argv.csr, context), subject)
+  for (const note of request.notes) context.stderr(`warning: ${note}`)
+
+  const { obtainPassphrase } = await import('../ca/passphrase.js')
+  const passphrase = await obtainPassphrase(keyPath(authority), passphraseOptions(argv, context))
+  const signer = unlockAuthority(authority, passphrase, uid)
+  passphrase.bytes.fill(0)
+  const { issueCertificate } = await import('../ca/register.js')
+  const clock = { now: now(), buildDate }
+  const issued = await issueCertificate(authority, signer, request, { ...clock, days: argv.days, uid })
+  const { serialNumber, pem, path, notBefore, notAfter } = issued
+  if (notAfter.getTime() === authority.certificate.notAfter.getTime()) {
+    context.stderr(`warning: the certificate ends with the CA, at ${formatTime(notAfter)}`)
+  }
+  if (argv.out !== undefined) replaceOutput(argv.out, pem, path)
+  const json = {
+    serialNumber,
+    subject: issued.subject,
+    notBefore: formatTime(notBefore),
+    notAfter: formatTime(notAfter),
+    certificate: pem,
+    record: path,
+  }
+  const lines =
+    argv.out === undefined
+      ? [pem.trimEnd()]
+      : [`${argv.out}: ${issued.subject}, serial number ${serialNumber}, valid until ${formatTime(notAfter)}`]
+  await report(argv.json, json, lines, context)
+}
+
+async function readRequestBytes(path: string | undefined, { signal }: Context): Promise<Uint8Array> {
+  const what = 'certificate signing request'
+  if (path === undefined) return readStandardInput(what, { maxBytes: MAX_REQUEST_BYTES, signal })
+  return (await readSmallFile(path, what)).bytes
+}
