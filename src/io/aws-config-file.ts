@@ -66,6 +66,8 @@ export interface AwsFileEdit {
   readonly uid: number
   /** Runs `use` while no other Holdfast edits this file; `path` is for the lock. */
   readonly withLock: (path: string, use: () => Promise<void>) => Promise<void>
+  /** Of a new file; 0600 if not given. */
+  readonly mode?: number
 }
 
 /** How often an edit begins again because another program has written the file meanwhile. */
@@ -74,7 +76,7 @@ const MAX_TURNS = 10
 /**
  * Replaces the file by one with the text that `edit` makes of its text: written beside it, synced, and renamed over it,
  * with the former owner and mode, unless another program has written it meanwhile; then `edit` is asked again. A link
- * stays, its target is replaced. A new file gets mode 0600, a new folder 0700. Where `edit` changes nothing, nothing is
+ * stays, its target is replaced. A new folder gets mode 0700. Where `edit` changes nothing, nothing is
  * written.
  * @throws HoldfastError CONFIG_UNREADABLE, CONFIG_INVALID as {@link readAwsFile}; OUTPUT_FAILED; what `edit` throws. The
  *   former file is then untouched
@@ -82,7 +84,7 @@ const MAX_TURNS = 10
 export async function editAwsFile(
   path: string,
   edit: (text: string) => string,
-  { uid, withLock }: AwsFileEdit,
+  { uid, withLock, mode = 0o600 }: AwsFileEdit,
 ): Promise<void> {
   try {
     const risks = findPathRisks(path, uid, { lstatSync, readlinkSync })
@@ -92,7 +94,7 @@ export async function editAwsFile(
     const target = await followLink(path)
     await withLock(`${target}.lock`, async () => {
       for (let turn = 0; turn < MAX_TURNS; turn++) {
-        if (await editOnce(path, target, edit, uid)) return
+        if (await editOnce(path, target, edit, { uid, mode })) return
       }
       throw new HoldfastError(
         'OUTPUT_FAILED',
@@ -110,7 +112,7 @@ async function editOnce(
   path: string,
   target: string,
   edit: (text: string) => string,
-  uid: number,
+  { uid, mode }: { readonly uid: number; readonly mode: number },
 ): Promise<boolean> {
   const former = await stat(target).catch(ignoreMissing)
   if (former !== undefined && former.uid !== uid && former.uid !== 0)
@@ -125,7 +127,7 @@ async function editOnce(
   const temporary = `${target}.holdfast`
   await unlink(temporary).catch(ignoreMissing)
   try {
-    await writeSynced(temporary, edited, former)
+    await writeSynced(temporary, edited, mode, former)
     if ((await readAwsFile(target)) !== text) return false
     await rename(temporary, target)
   } finally {
@@ -161,11 +163,12 @@ async function followLink(path: string): Promise<string> {
 async function writeSynced(
   path: string,
   text: string,
+  mode: number,
   former: { readonly uid: number; readonly gid: number; readonly mode: number } | undefined,
 ): Promise<void> {
   let file: FileHandle | undefined
   try {
-    file = await open(path, 'wx', 0o600)
+    file = await open(path, 'wx', mode)
     await file.writeFile(text)
     if (former !== undefined) {
       const { uid, gid } = await file.stat()

@@ -25,21 +25,30 @@ const MAX_FILE_BYTES = 1024 * 1024
  */
 export async function readCertificates(path: string): Promise<Certificate[]> {
   const { bytes } = await readSmallFile(path, 'certificate file')
+  return parseCertificates(bytes, path)
+}
+
+/**
+ * The certificates in the content of such a file.
+ * @param origin what to call it
+ * @throws HoldfastError CERTIFICATE_INVALID, CERTIFICATE_NOT_FOUND
+ */
+export function parseCertificates(bytes: Uint8Array, origin: string): Certificate[] {
   let certificates: Certificate[]
   try {
-    const text = bytes.toString('latin1')
+    const text = Buffer.from(bytes).toString('latin1')
     certificates = text.includes('-----BEGIN') ? parseCertificatesPem(text) : [parseCertificate(bytes)]
   } catch (cause) {
     throw new HoldfastError(
       'CERTIFICATE_INVALID',
-      `${path} holds something that is not an X.509 certificate in PEM or DER: ${(cause as Error).message}`,
+      `${origin} holds something that is not an X.509 certificate in PEM or DER: ${(cause as Error).message}`,
       { cause },
     )
   }
   if (certificates.length > 0) return certificates
   throw new HoldfastError(
     'CERTIFICATE_NOT_FOUND',
-    `${path} holds no certificate: name a PEM file with a BEGIN CERTIFICATE block, or a DER file`,
+    `${origin} holds no certificate: name a PEM file with a BEGIN CERTIFICATE block, or a DER file`,
   )
 }
 
