@@ -259,7 +259,8 @@ function verifyValues(argv: object, args: readonly string[], booleans: readonly 
   for (const [name, value] of Object.entries(argv)) {
     // yargs gives each flag a second time, in camel case.
     if (name === '_' || name !== name.toLowerCase()) continue
-    verify(!Array.isArray(value), `--${name} is given twice: give it once`)
+    const isFlag = args.some((arg) => arg.split('=')[0] === `--${name}`)
+    verify(!Array.isArray(value) || !isFlag, `--${name} is given twice: give it once`)
     verify(value !== '', `${name} is empty: leave it out instead`)
     verify(value !== false || booleans.includes(name), `--no-${name} means nothing: --${name} has a value`)
   }

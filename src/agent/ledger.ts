@@ -20,6 +20,8 @@ export interface Handout {
   readonly expiration?: Date | undefined
   /** Of the certificate that it was got with, in hexadecimal. */
   readonly serial?: string | undefined
+  /** Who asked, proved by a token. */
+  readonly consumer?: string | undefined
   /** The user that the kernel says it is. Absent where the rights of a socket are all that is known. */
   readonly uid?: number | undefined
   /** What whoever asked says of itself. Nobody vouches for it. */
@@ -58,7 +60,8 @@ export function createLedger(log: (event: string, fields: LogFields) => void): L
   }
 }
 
-function describe({ door, place, name, result, expiration, serial, uid, claims }: Handout): LogFields {
+function describe(handout: Handout): LogFields {
+  const { door, place, name, result, expiration, serial, consumer, uid, claims } = handout
   return {
     identity: name,
     door,
@@ -66,6 +69,7 @@ function describe({ door, place, name, result, expiration, serial, uid, claims }
     ...(result === 'ok' ? {} : { result }),
     expires: expiration && formatExpiration(expiration),
     serial,
+    consumer,
     uid,
     'claimed-uid': claims?.uid,
     'claimed-pid': claims?.pid,

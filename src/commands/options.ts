@@ -62,6 +62,20 @@ export const FLAGS = {
   cache: { type: 'boolean', describe: 'share one session among all processes of this user' },
 } as const
 
+/** Lets anybody on the way answer for the service. */
+export const VERIFY_SSL = {
+  type: 'boolean',
+  default: true,
+  describe: 'check the service’s TLS certificate; --no-verify-ssl lets anybody on the way answer',
+} as const
+
+/** Says more on stderr. */
+export const DEBUG = {
+  type: 'boolean',
+  default: false,
+  describe: 'say on stderr what happens; never a secret',
+} as const
+
 /** Adds the flags of an identity to a command. */
 export function addIdentityOptions(argv: Argv): Argv {
   return argv
@@ -78,11 +92,7 @@ export function addIdentityOptions(argv: Argv): Argv {
       requiresArg: true,
       describe: 'configuration file to read instead of the usual ones',
     })
-    .option('verify-ssl', {
-      type: 'boolean',
-      default: true,
-      describe: 'check the service’s TLS certificate; --no-verify-ssl lets anybody on the way answer',
-    })
+    .option('verify-ssl', VERIFY_SSL)
     .option('reuse-pin', {
       type: 'boolean',
       hidden: true,
@@ -93,11 +103,7 @@ export function addIdentityOptions(argv: Argv): Argv {
       hidden: true,
       describe: 'accepted for compatibility; the proxy variables are always honoured',
     })
-    .option('debug', {
-      type: 'boolean',
-      default: false,
-      describe: 'say on stderr what happens; never a secret',
-    })
+    .option('debug', DEBUG)
 }
 
 /** Adds the flags that say whether and where the agent is asked. */

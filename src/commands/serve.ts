@@ -20,10 +20,13 @@ import { formatLogLine, LOG_FORMATS, type LogFields, type LogFormat } from '../c
 import { createIdentityProvider } from '../identity-provider.js'
 import { makeSocketFolder } from '../io/agent-socket/folder.js'
 import { listConfigFiles, loadIdentities } from '../io/config-file.js'
+import type { EndpointServer } from '../io/endpoint-server.js'
 import { fingerprintFiles } from '../io/file-fingerprint.js'
+import { createServiceManager } from '../io/service-manager.js'
 import { systemClock } from '../io/steady-clock.js'
 import { asksPerson, findPinSource } from '../source.js'
 import type { Context } from './context.js'
+import { DEBUG, VERIFY_SSL } from './options.js'
 
 /** Parsed flags. */
 export interface ServeArguments {
@@ -32,6 +35,9 @@ export interface ServeArguments {
   readonly agentDir?: string | undefined
   readonly system?: boolean | undefined
   readonly logFormat: LogFormat
+  readonly metricsPort?: number | undefined
+  readonly verifySsl: boolean
+  readonly debug: boolean
 }
 
 export function builder(argv: Argv): Argv {
@@ -62,6 +68,13 @@ export function builder(argv: Argv): Argv {
       requiresArg: true,
       describe: 'form of the log lines on stderr',
     })
+    .option('metrics-port', {
+      type: 'number',
+      requiresArg: true,
+      describe: 'port of 127.0.0.1 for http://127.0.0.1:PORT/metrics, which any local user may read',
+    })
+    .option('verify-ssl', VERIFY_SSL)
+    .option('debug', DEBUG)
     .example('holdfast serve', 'serve every identity of the configuration file to yourself')
     .example('holdfast serve --system edge', 'serve one to the members of its socket-group')
 }
@@ -72,12 +85,14 @@ export function builder(argv: Argv): Argv {
  */
 export async function run(argv: ServeArguments, context: Context): Promise<void> {
   const isSystem = argv.system ?? context.uid === 0
+  verifyPort(argv.metricsPort)
   const folder = findFolder(argv, context, isSystem)
   const log = createLog(argv.logFormat, context)
   const ledger = createLedger(log)
   const since = context.now()
   const agent = await createAgent(createParts(argv, context, log))
   const report = (only?: string) => createReport(agent, ledger, { ...context, since }, only)
+  const manager = createServiceManager({ ...context, onError: (message) => log('warning', { message }) })
   const doors = createDoors({
     folder,
     isSystem,
@@ -85,18 +100,33 @@ export async function run(argv: ServeArguments, context: Context): Promise<void>
     createHandler: (place, only) => createDoor(agent, { only, place, ledger, report, now: context.now }),
     onError: (place, error) => log('error', { place, ...describeError(error) }),
   })
+  let metrics: EndpointServer | undefined
   try {
     makeSocketFolder(folder, isSystem ? 0o755 : 0o700, context.uid)
     await doors.update()
     agent.start()
     context.onHangup(() => void agent.reload())
-    log('ready', { sockets: doors.places.join(' ') })
+    if (argv.metricsPort !== undefined) {
+      const { openMetricsDoor } = await import('../agent/metrics-door.js')
+      const onFault = (error: unknown) => log('error', { place: 'metrics', ...describeError(error) })
+      metrics = await openMetricsDoor({ port: argv.metricsPort, report, now: context.now, onFault })
+    }
+    log('ready', { sockets: doors.places.join(' '), 'metrics-port': metrics?.port })
+    manager.ready()
+    manager.keepAlive()
     await keepOpen(doors, log, context.signal)
     log('ending', {})
+    manager.stopping()
   } finally {
+    manager.close()
     agent.stop()
-    await doors.close()
+    await Promise.all([doors.close(), metrics?.close()])
   }
+}
+
+function verifyPort(port: number | undefined): void {
+  if (port === undefined || (Number.isInteger(port) && port >= 0 && port < 65_536)) return
+  throw new HoldfastError('USAGE', '--metrics-port must be a whole number, from 0 to 65535')
 }
 
 /** Looks after the sockets until the end. */
@@ -144,6 +174,8 @@ function createParts(argv: ServeArguments, context: Context, log: Log): AgentPar
         ...context,
         ...parts,
         takeChild: undefined,
+        verifyTls: argv.verifySsl,
+        debug: argv.debug ? (message) => log('debug', { message }) : undefined,
         warn: (message) => log('warning', { message }),
       }),
     asksPerson: async (identity) => {
