@@ -49,6 +49,7 @@ function parseQuery(request: OpenRequest): TokenQuery {
   if (risk !== undefined) surroundings.warn(risk)
   return {
     module: module.path,
+    warn: surroundings.warn,
     findObstacle: (library) => findObstacle(module, surroundings, library),
     certificate:
       request.certificate === undefined

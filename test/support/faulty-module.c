@@ -22,13 +22,14 @@ typedef struct { ulong type; unsigned char *value; ulong length; } attribute;
 typedef struct { char texts[96]; ulong flags; } token_info;
 
 enum { CKR_OK, CKR_ATTRIBUTE_TYPE_INVALID = 0x12, CKR_USER_NOT_LOGGED_IN = 0x101 };
-enum { CKA_CLASS, CKA_VALUE = 0x11, CKA_ID = 0x102, CKA_EC_POINT = 0x181, CKF_RW_SESSION = 2, CKU_CONTEXT_SPECIFIC = 2 };
+enum { CKA_CLASS, CKA_TOKEN, CKA_LABEL = 3, CKA_VALUE = 0x11, CKA_SUBJECT = 0x101, CKA_ID, CKA_EC_POINT = 0x181 };
+enum { CKO_CERTIFICATE = 1, CKF_RW_SESSION = 2, CKU_CONTEXT_SPECIFIC = 2, CKA_YUBICO_TOUCH_POLICY = 0xd9554201 };
 
 /* What this module looks at, with its place in the function list. */
 #define FUNCTIONS(F) \
   F(0, C_Initialize) F(1, C_Finalize) F(2, C_GetInfo) F(4, C_GetSlotList) F(5, C_GetSlotInfo) \
   F(6, C_GetTokenInfo) F(7, C_GetMechanismList) F(12, C_OpenSession) F(18, C_Login) F(19, C_Logout) \
-  F(24, C_GetAttributeValue) F(26, C_FindObjectsInit) F(27, C_FindObjects) F(42, C_SignInit) F(43, C_Sign)
+  F(20, C_CreateObject) F(24, C_GetAttributeValue) F(26, C_FindObjectsInit) F(27, C_FindObjects) F(42, C_SignInit) F(43, C_Sign)
 #define NAME(place, name) name = place,
 enum { FUNCTIONS(NAME) };
 
@@ -78,12 +79,31 @@ static int take_turn(void) {
   return file;
 }
 
+/* Makes a certificate that is not on the token, as ykcs11 has one beside each key. */
+static void attest(ulong session, unsigned char id) {
+  static const char label[] = "X.509 Certificate for PIV Attestation 9a";
+  unsigned char value[4096], no = 0;
+  ulong class = CKO_CERTIFICATE, object;
+  int file = open(getenv("FAULTY_ATTESTATION"), O_RDONLY);
+  ssize_t length = read(file, value, sizeof value);
+  attribute parts[] = {{CKA_CLASS, (unsigned char *)&class, sizeof class}, {0x80, (unsigned char[8]){0}, 8},
+    {CKA_TOKEN, &no, 1}, {2, &no, 1}, {CKA_LABEL, (unsigned char *)label, sizeof label - 1}, {CKA_ID, &id, 1},
+    {CKA_SUBJECT, (unsigned char *)"0", 1}, {CKA_VALUE, value, (ulong)length}};
+  close(file);
+  if (length <= 0 || real->functions[C_CreateObject](session, (ulong)parts, sizeof parts / sizeof *parts, (ulong)&object, 0)) abort();
+}
+
 /* Reads one attribute and shows it as another module would. */
 static ulong show(const char *name, ulong session, ulong object, attribute *wanted) {
   unsigned char value[4096], id;
   attribute whole = {wanted->type, value, sizeof value}, identifier = {CKA_ID, &id, 1};
   ulong number, result;
   if (has(name, "hide", &number) && number == wanted->type) return CKR_ATTRIBUTE_TYPE_INVALID;
+  if (wanted->type == CKA_YUBICO_TOUCH_POLICY && has(name, "touch", &number)) {
+    if (wanted->value != NULL) *(ulong *)wanted->value = number;
+    wanted->length = sizeof number;
+    return CKR_OK;
+  }
   result = real->functions[C_GetAttributeValue](session, object, (ulong)&whole, 1, 0);
   if (result != CKR_OK) return result;
   if (whole.type == CKA_EC_POINT && has(name, "raw-point", &number)) {
@@ -106,7 +126,7 @@ static ulong show(const char *name, ulong session, ulong object, attribute *want
 }
 
 static ulong call(int place, const char *name, ulong a, ulong b, ulong c, ulong d, ulong e) {
-  static int calls[68], nothing_to_find;
+  static int calls[68], nothing_to_find, logged_in;
   int first = calls[place]++ == 0;
   function original = real->functions[place];
   ulong number, result;
@@ -130,15 +150,19 @@ static ulong call(int place, const char *name, ulong a, ulong b, ulong c, ulong 
     return CKR_OK;
   }
   result = original(a, b, c, d, e);
+  if (place == C_Login && result == CKR_OK) logged_in = 1;
   if (place == C_GetTokenInfo) {
     if (has(name, "set-flags", &number)) ((token_info *)b)->flags |= number;
     if (has(name, "clear-flags", &number)) ((token_info *)b)->flags &= ~number;
   }
+  if (place == C_GetInfo && has(name, "yubico", &number)) memcpy((char *)a + 2, "Yubico (www.yubico.com)         ", 32);
+  if (place == C_OpenSession && result == CKR_OK && has(name, "attest", &number)) attest(*(ulong *)e, (unsigned char)number);
   if (place == C_FindObjectsInit) {
     nothing_to_find = 0;
     for (attribute *part = (attribute *)b; part < (attribute *)b + c; part++) {
-      if (part->type == CKA_CLASS && has(name, "hide-class", &number) && *(ulong *)part->value == number)
-        nothing_to_find = 1;
+      if (part->type != CKA_CLASS) continue;
+      if (has(name, "hide-class", &number) && *(ulong *)part->value == number) nothing_to_find = 1;
+      if (has(name, "hide-until-login", &number) && *(ulong *)part->value == number) nothing_to_find = !logged_in;
     }
   }
   if (place == C_Sign && result == CKR_OK && d != 0) {

@@ -31,9 +31,11 @@ export interface FaultyModule {
  * - `leave` starts a process that keeps all descriptors open
  * - `alone`, which is no fault, waits while another process is in a call that is `alone` as well
  *
- * Of some: C_OpenSession `read-only-returns:CKR`; C_Login `context-returns:CKR` (to CKU_CONTEXT_SPECIFIC);
- * C_GetTokenInfo `set-flags:N`, `clear-flags:N`; C_FindObjectsInit `hide-class:N`; C_GetAttributeValue `hide:TYPE`,
- * `raw-point`, `bit-string-point`, `corrupt:ID` (the value of objects with that one-byte id); C_Sign `lose-login`,
+ * Of some: C_GetInfo `yubico` (the module says it is Yubico's); C_OpenSession `read-only-returns:CKR`, `attest:ID` (there is
+ * a certificate with that one-byte id and an attestation's label that is not on the token; the one in the file that
+ * FAULTY_ATTESTATION names); C_Login `context-returns:CKR` (to CKU_CONTEXT_SPECIFIC);
+ * C_GetTokenInfo `set-flags:N`, `clear-flags:N`; C_FindObjectsInit `hide-class:N`, `hide-until-login:N`; C_GetAttributeValue `hide:TYPE`,
+ * `touch:POLICY` (Yubico's attribute), `raw-point`, `bit-string-point`, `corrupt:ID` (the value of objects with that one-byte id); C_Sign `lose-login`,
  * `lose-login-once`, `corrupt`, `shorten:LENGTH`.
  */
 export async function createFaultyModules(token: TestToken): Promise<(faults: string) => FaultyModule> {

@@ -16,6 +16,7 @@ import {
   findEndEntity,
   formatList,
 } from '../../core/token-search.js'
+import { ATTESTATION_LABEL } from '../../core/touch-policy.js'
 import type { PresentToken, Sessions } from './session.js'
 
 const CKF_LOGIN_REQUIRED = 0x4
@@ -112,7 +113,7 @@ function listCertificates(token: PresentToken, sessions: Sessions): FoundCertifi
     const value = sessions.attribute(token, object, pkcs11js.CKA_VALUE)
     const label = sessions.attribute(token, object, pkcs11js.CKA_LABEL)?.toString('utf8') ?? ''
     const id = sessions.attribute(token, object, pkcs11js.CKA_ID) ?? Buffer.alloc(0)
-    if (value === undefined || label.startsWith('X.509 Certificate for PIV Attestation')) return []
+    if (value === undefined || label.startsWith(ATTESTATION_LABEL)) return []
     try {
       return [{ token: token.info, label, id, certificate: parseCertificate(value) }]
     } catch {

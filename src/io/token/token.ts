@@ -16,6 +16,7 @@ import { describeToken, type FoundKey } from '../../core/token-search.js'
 import { call, loadModule, numberOf, translate } from './module.js'
 import { chooseKeyToken, findCertificate, findKey } from './search.js'
 import { CKU, createSessions, type Login, listTokens, type PresentToken, type Sessions } from './session.js'
+import { findTouchNotice } from './touch.js'
 
 export type { Login } from './session.js'
 
@@ -26,6 +27,8 @@ export interface TokenQuery {
   readonly certificate: Certificate | undefined
   readonly certificateUri: Pkcs11Uri | undefined
   readonly keyUri: Pkcs11Uri
+  /** Receives what a person must know while the token is used. */
+  readonly warn: (text: string) => void
   /** Looks for what keeps the module from its tokens, after it failed or showed none. */
   readonly findObstacle: (library?: ModuleInfo) => HoldfastError | undefined
 }
@@ -96,6 +99,10 @@ async function openToken(module: pkcs11js.PKCS11, query: TokenQuery, login: Logi
         chooseMechanism: (key) =>
           chooseMechanism(module, sessions, keyToken, key, signingAlgorithmOf(certificate)),
         findKey: () => findKey(sessions, keyToken, keyUri, certificate, found?.id),
+        announce: (key) => {
+          const notice = findTouchNotice(library, sessions, keyToken, key)
+          if (notice !== undefined) query.warn(notice)
+        },
       }),
   }
 }
@@ -164,6 +171,8 @@ function chooseMechanism(
 interface SigningPlan {
   chooseMechanism(key: Buffer): SigningMechanism
   findKey(): FoundKey<Buffer>
+  /** Tells the person at the token what it will wait for. */
+  announce(key: FoundKey<Buffer>): void
 }
 
 /** One C_SignInit and one C_Sign, unless the token forgot the login in between: then one repeat. */
@@ -172,7 +181,7 @@ async function signOnce(
   sessions: Sessions,
   token: PresentToken,
   message: Uint8Array,
-  { chooseMechanism, findKey }: SigningPlan,
+  { chooseMechanism, findKey, announce }: SigningPlan,
 ): Promise<Uint8Array> {
   if ((token.info.flags & CKF_LOGIN_REQUIRED) !== 0 && !sessions.isLoggedIn(token))
     await sessions.login(token)
@@ -187,6 +196,7 @@ async function signOnce(
     if (alwaysAuthenticate) sessions.repeatLogin(token, CKU.CONTEXT_SPECIFIC)
     return formatOutput(mechanism, signInto(module, sessions.open(token), input))
   }
+  announce(key)
   const what = `signing with a key of ${describeToken(token.info)}`
   try {
     return sign(key.handle)
