@@ -34,6 +34,7 @@ token-timeout = 20
 timeout = 30
 state-dir = "/var/lib/holdfast"
 pin-guard = "off"
+cache = true
 on-demand = true
 socket-group = "aws"
 agent-user = "holdfast"
@@ -61,6 +62,7 @@ agent-user = "holdfast"
         timeout: 30,
         stateDir: '/var/lib/holdfast',
         pinGuard: 'off',
+        cache: true,
         onDemand: true,
         socketGroup: 'aws',
         agentUser: 'holdfast',
