@@ -56,6 +56,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/lock.js'),
   },
   {
+    command: 'update [name]',
+    describe: 'Keep credentials in a profile of the shared credentials file',
+    load: () => import('./commands/update.js'),
+  },
+  {
     command: 'emulator',
     describe: 'Run a strict local stand-in for IAM Roles Anywhere',
     load: () => import('./commands/emulator.js'),

@@ -133,12 +133,15 @@ describe('README.md', function () {
           ),
         )
         const expected = new Map(known)
-        if (command === 'configure') {
+        if (command === 'configure' || command === 'update') {
           assert.match(
-            section('### holdfast configure'),
+            section(`### holdfast ${command}`),
             /takes all flags of\s+`holdfast credential-process`/,
           )
-          for (const flag of flags.get('credential-process')!.keys()) assert.ok(expected.delete(flag), flag)
+          for (const flag of flags.get('credential-process')!.keys()) {
+            const isOurs = command === 'configure' || !flag.startsWith('--agent')
+            assert.equal(expected.delete(flag), isOurs, flag)
+          }
         }
         assert.deepEqual([...described.keys()].sort(), [...expected.keys()].sort(), command)
         for (const [flag, value] of expected) {

@@ -70,11 +70,17 @@ export function editSection(text: string, { matches, newSection, values, note }:
     if (line === undefined) added.push(...(content === undefined ? [] : [content]))
     else changed.set(line, content === undefined ? '' : line.indent + content + line.lineEnd)
   }
-  if (note !== undefined) replace(findNote(lines, matches, note.beginsWith), note.text)
   for (const [key, value] of Object.entries(values)) {
     const index = findKey(lines, matches, key)
     if (index !== undefined) for (const line of continuationsOf(lines, index)) changed.set(line, '')
     replace(lines[index ?? -1], value === undefined ? undefined : `${key} = ${value}`)
+  }
+  if (note !== undefined) {
+    const former = findNote(lines, matches, note.beginsWith)
+    // It stays where it is, unless keys come elsewhere.
+    if (former !== undefined) changed.set(former, '')
+    if (former === undefined || added.length > 0) added.unshift(note.text)
+    else replace(former, note.text)
   }
   const newline = lines[0]?.lineEnd === '\r\n' ? '\r\n' : '\n'
   const join = (some: readonly Line[]) =>

@@ -198,11 +198,12 @@ describe('editSection', () => {
     assert.equal(edit('[a]\nz = 3', { x: '1', y: '2' }), `${block}z = 3`)
   })
 
-  it('replaces keys and note where they stand, and adds what is missing', () => {
+  it('replaces keys and note where they stand, and adds what is missing below a note', () => {
     const before = '[a]\n;\n  # note: old\n  y=1\n    2\n\n  z : 3 \n[b]\nx = 4\n'
+    assert.equal(edit(before, { y: '2' }), '[a]\n;\n  # note: new\n  y = 2\n\n  z : 3 \n[b]\nx = 4\n')
     assert.equal(
       edit(before, { x: '1', y: '2' }),
-      '[a]\n  x = 1\n;\n  # note: new\n  y = 2\n\n  z : 3 \n[b]\nx = 4\n',
+      '[a]\n  # note: new\n  x = 1\n;\n  y = 2\n\n  z : 3 \n[b]\nx = 4\n',
     )
   })
 
