@@ -139,7 +139,7 @@ describe('README.md', function () {
             /takes all flags of\s+`holdfast credential-process`/,
           )
           for (const flag of flags.get('credential-process')!.keys()) {
-            const isOurs = command === 'configure' || !flag.startsWith('--agent')
+            const isOurs: boolean = command === 'configure' || !flag.startsWith('--agent')
             assert.equal(expected.delete(flag), isOurs, flag)
           }
         }
