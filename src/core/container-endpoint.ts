@@ -52,22 +52,23 @@ export async function answerContainerRequest(
   { consumersOf, take }: ContainerEndpoint,
 ): Promise<Answer> {
   if (request.method !== 'GET') {
-    return refuse(405, 'MethodNotAllowed', 'Only GET is answered here', { allow: 'GET' })
+    return { reply: errorReply(405, 'MethodNotAllowed', 'Only GET is answered here', { allow: 'GET' }) }
   }
   const identity = findIdentity(request)
-  if (identity === undefined) return refuse(404, 'NotFound', `Only ${FOLDER}IDENTITY is answered here`)
+  if (identity === undefined)
+    return { reply: errorReply(404, 'NotFound', `Only ${FOLDER}IDENTITY is answered here`) }
   const authorization = findHeader(request, 'authorization')
   if (authorization === undefined) {
-    return refuse(401, 'Unauthorized', 'No token: set AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE')
+    return refuse('No token: set AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE')
   }
   const consumer = findConsumer(consumersOf(identity), authorization)
   if (consumer === undefined) {
-    return refuse(401, 'Unauthorized', 'This is not the token of a consumer of this identity')
+    return refuse('This is not the token of a consumer of this identity')
   }
   const who = { identity, consumer: consumer.name }
   try {
     const credentials = await take(identity)
-    return { ...who, credentials, reply: jsonReply(200, toWire(credentials)) }
+    return { ...who, credentials, result: 'ok', reply: jsonReply(200, toWire(credentials)) }
   } catch (error) {
     return { ...who, ...answerShortage(error, { tell: true }) }
   }
@@ -81,8 +82,8 @@ function findIdentity(request: HttpRequest): string | undefined {
   return name === '' || name.includes('/') ? undefined : name
 }
 
-function refuse(status: number, code: string, message: string, headers?: Record<string, string>): Answer {
-  return { reply: errorReply(status, code, message, headers), refusal: message }
+function refuse(message: string): Answer {
+  return { reply: errorReply(401, 'Unauthorized', message), result: 'unauthorized' }
 }
 
 function toWire({ accessKeyId, secretAccessKey, sessionToken, expiration, accountId }: Credentials) {

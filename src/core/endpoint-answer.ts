@@ -7,14 +7,13 @@ import type { HttpReply, HttpRequest } from './http-message.js'
 /** A reply, and what became of the request. */
 export interface Answer {
   readonly reply: HttpReply
-  /** The identity that was asked for by somebody who may. */
+  /** `ok` if credentials are handed out, else why not; absent where the request is not for credentials. */
+  readonly result?: string
+  /** The identity, if whoever asked may know of it. */
   readonly identity?: string
   /** Who asked, proved by a token. */
   readonly consumer?: string
-  /** What the reply hands out, if it does. */
   readonly credentials?: Credentials
-  /** Why the reply is not what was asked for; never a secret. */
-  readonly refusal?: string
 }
 
 /** Nobody on the way may keep a reply, or take it for something else. */
@@ -62,9 +61,9 @@ export function findHeader({ headers }: HttpRequest, name: string): string | und
  */
 export function answerShortage(error: unknown, { tell }: { tell: boolean }): Answer {
   if (!(error instanceof HoldfastError)) throw error
-  const message = tell ? error.message : 'There are no credentials now: the log of the agent says why'
+  const message = tell ? error.message : 'There are no credentials now; the log of the agent says why'
   return {
     reply: errorReply(503, error.code, message, { 'retry-after': '1' }),
-    refusal: `${error.message} (${error.code})`,
+    result: error.code,
   }
 }

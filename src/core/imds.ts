@@ -41,7 +41,7 @@ export async function answerImdsRequest(request: HttpRequest, endpoint: ImdsEndp
   if (request.method !== 'GET') return refuse(405, 'Method Not Allowed', { allow: 'GET' })
   const token = findHeader(request, TOKEN_HEADER)
   if (token === undefined || !holdsToken(endpoint.tokens, token, endpoint.elapsedMs)) {
-    return refuse(401, 'Unauthorized')
+    return { ...refuse(401, 'Unauthorized'), result: 'unauthorized' }
   }
   return answerMetadataRequest(path, endpoint)
 }
@@ -99,7 +99,7 @@ async function answerWithCredentials(
       Expiration: formatExpiration(credentials.expiration),
       ...more,
     })
-    return { identity, credentials, reply }
+    return { identity, credentials, result: 'ok', reply }
   } catch (error) {
     return { identity, ...answerShortage(error, { tell: false }) }
   }
@@ -115,5 +115,5 @@ function decode(path: string): string | undefined {
 }
 
 function refuse(status: number, reason: string, headers?: Record<string, string>): Answer {
-  return { reply: textReply(status, `${status} - ${reason}`, headers), refusal: reason }
+  return { reply: textReply(status, `${status} - ${reason}`, headers) }
 }

@@ -23,7 +23,10 @@ const REQUEST_TIMEOUT_MS = 5000
 export interface EndpointServerOptions {
   /** Where to listen: an address and a port, 0 for a free one, or a socket that is already open. */
   readonly listen: { readonly host: string; readonly port: number } | { readonly fd: number }
-  /** Answers one request. `signal` is aborted when the client has gone. What it throws becomes a 500. */
+  /**
+   * Answers one request. All requests over one connection come with the same `connection`; `signal` is aborted when the
+   * client has gone. What it throws becomes a 500.
+   */
   readonly answer: (
     request: HttpRequest,
     options: { readonly connection: Connection; readonly signal: AbortSignal },
@@ -57,12 +60,14 @@ export async function startEndpointServer(options: EndpointServerOptions): Promi
   const server = createServer(limits)
   server.maxConnections = MAX_CONNECTIONS
   const waiting = letNewConnectionsWin(server)
+  const connections = new WeakMap<Socket, Connection>()
+  server.on('connection', (socket: Socket) => connections.set(socket, describe(socket)))
   server.on('request', (incoming, outgoing) => {
     waiting.delete(incoming.socket)
     outgoing.on('close', () => {
       if (!incoming.socket.destroyed) waiting.add(incoming.socket)
     })
-    void answerIncoming(incoming, outgoing, options)
+    void answerIncoming(incoming, outgoing, connections.get(incoming.socket)!, options)
   })
   // Not HTTP, too large, too slow or broken off: there is nobody to be told.
   server.on('clientError', (_, socket: Socket) => socket.destroy())
@@ -102,23 +107,26 @@ function letNewConnectionsWin(server: Server): Set<Socket> {
 async function answerIncoming(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
+  connection: Connection,
   { answer, onFault }: EndpointServerOptions,
 ): Promise<void> {
-  const { socket } = incoming
   const gone = new AbortController()
   outgoing.on('close', () => gone.abort())
   // It would be raised where nobody listens.
   outgoing.on('error', () => undefined)
   try {
     if (hasBody(incoming)) return send(outgoing, { status: 413, body: '' })
-    const connection = {
-      client: { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 },
-      server: { address: socket.localAddress ?? '', port: socket.localPort ?? 0 },
-    }
     send(outgoing, await answer(toRequest(incoming), { connection, signal: gone.signal }))
   } catch (error) {
     if (!gone.signal.aborted) onFault(error)
     send(outgoing, { status: 500, body: '' })
+  }
+}
+
+function describe({ remoteAddress, remotePort, localAddress, localPort }: Socket): Connection {
+  return {
+    client: { address: remoteAddress ?? '', port: remotePort ?? 0 },
+    server: { address: localAddress ?? '', port: localPort ?? 0 },
   }
 }
 

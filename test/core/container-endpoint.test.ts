@@ -44,7 +44,12 @@ describe('answerContainerRequest', () => {
     })
     assert.equal(reply.headers?.['content-type'], 'application/json')
     assert.equal(reply.headers?.['cache-control'], 'no-store')
-    assert.deepEqual(meaning, { identity: 'edge', consumer: 'app', credentials: CREDENTIALS })
+    assert.deepEqual(meaning, {
+      identity: 'edge',
+      consumer: 'app',
+      result: 'ok',
+      credentials: CREDENTIALS,
+    })
   })
 
   it('leaves out an account that is not known', async () => {
@@ -74,13 +79,13 @@ describe('answerContainerRequest', () => {
     ['a preflight', 'OPTIONS', '/credentials/edge', undefined, 405, 'MethodNotAllowed'],
   ] as const) {
     it(`refuses ${title} with ${status}`, async () => {
-      const { reply, credentials, refusal } = await ask(method, target, token)
+      const { reply, credentials, result } = await ask(method, target, token)
       assert.equal(reply.status, status)
       const body = JSON.parse(reply.body)
       assert.deepEqual(Object.keys(body), ['Code', 'Message'])
       assert.equal(body.Code, code)
       assert.equal(credentials, undefined)
-      assert.ok(refusal)
+      assert.equal(result, status === 401 ? 'unauthorized' : undefined)
     })
   }
 
