@@ -29,7 +29,12 @@ export interface ContainerEndpoint {
 /** Port of the endpoint where none is named. */
 export const CONTAINER_PORT = 9912
 
-/** The environment in which SDKs use the endpoint. The URL has the one form that all of them accept over http. */
+/** URL of an identity, in the one form that every SDK accepts over http. */
+export function formatContainerUri(port: number, identity: string): string {
+  return `http://127.0.0.1:${port}${FOLDER}${identity}`
+}
+
+/** The environment in which SDKs use the endpoint. */
 export function formatContainerVariables({
   port,
   identity,
@@ -41,7 +46,7 @@ export function formatContainerVariables({
   readonly tokenFile: string
 }) {
   return {
-    AWS_CONTAINER_CREDENTIALS_FULL_URI: `http://127.0.0.1:${port}${FOLDER}${identity}`,
+    AWS_CONTAINER_CREDENTIALS_FULL_URI: formatContainerUri(port, identity),
     AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: tokenFile,
   }
 }
