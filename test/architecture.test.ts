@@ -44,7 +44,7 @@ function height(file: string): number {
   if (['provider.ts', 'source.ts', 'build.ts'].includes(file) || file.startsWith('ca/')) return 2
   if (file === 'identity-provider.ts') return 3
   if (file === 'commands/context.ts' || file.startsWith('agent/')) return 4
-  if (['commands/options.ts', 'commands/ca-options.ts', 'commands/ask-agent.ts'].includes(file)) return 5
+  if (/^commands\/(ask-agent|(\w+-)?options)\.ts$/.test(file)) return 5
   if (file.startsWith('commands/') || file === 'index.ts' || file === 'token-child.ts') return 6
   if (file === 'cli.ts') return 7
   if (file === 'bin.ts') return 8

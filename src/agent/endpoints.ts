@@ -45,7 +45,7 @@ export interface EndpointParts {
   readonly listen: EndpointServerOptions['listen']
   /** The only users who may ask; undefined for all. */
   readonly allowedUids: ReadonlySet<number> | undefined
-  readonly onFault: (error: unknown) => void
+  readonly onFault: (place: string, error: unknown) => void
 }
 
 /** Who sent a request. */
@@ -116,7 +116,7 @@ async function openEndpoint(
   }
   const server = await startEndpointServer({
     listen: parts.listen,
-    onFault: parts.onFault,
+    onFault: (error) => parts.onFault(door, error),
     answer: async (request, { connection, signal }) => {
       const { address, port } = connection.server
       const hosts = [...listHosts(['127.0.0.1', 'localhost', server.address], server.port), ...moreHosts]

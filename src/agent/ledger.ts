@@ -39,7 +39,8 @@ export interface RequestCount {
 
 /** The record of requests. */
 export interface Ledger {
-  record(handout: Handout): void
+  /** @param options.inSilence true counts it only: whoever is refused must not be able to fill the log */
+  record(handout: Handout, options?: { readonly inSilence: boolean }): void
   readonly counts: readonly RequestCount[]
 }
 
@@ -47,12 +48,12 @@ export interface Ledger {
 export function createLedger(log: (event: string, fields: LogFields) => void): Ledger {
   const counts = new Map<string, RequestCount>()
   return {
-    record(handout) {
+    record(handout, { inSilence } = { inSilence: false }) {
       const { door, name = '', result } = handout
       const key = [door, name, result].join(' ')
       const count = (counts.get(key)?.count ?? 0) + 1
       counts.set(key, { door, name, result, count })
-      log(result === 'ok' ? 'handed-out' : 'refused', describe(handout))
+      if (!inSilence) log(result === 'ok' ? 'handed-out' : 'refused', describe(handout))
     },
     get counts() {
       return [...counts.values()]

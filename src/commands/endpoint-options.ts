@@ -42,6 +42,8 @@ export interface EndpointPlan {
 
 /** Endpoints that are open. */
 export interface Endpoints {
+  /** Where they listen. */
+  readonly places: readonly string[]
   /** Lines `NAME=value` of environment variables that lead SDKs there. */
   readonly variables: readonly string[]
   close(): Promise<void>
@@ -174,9 +176,10 @@ export async function openEndpoints(
           `IMDSv2 listens on ${server.address}: whoever can reach that gets the credentials of ${identity}`,
         )
       }
-      variables.push(`AWS_EC2_METADATA_SERVICE_ENDPOINT=${formatUrl(server)}`)
+      // Old SDKs need the slash at the end.
+      variables.push(`AWS_EC2_METADATA_SERVICE_ENDPOINT=${formatUrl(server)}/`)
     }
-    return { variables, close }
+    return { places: servers.map(formatUrl), variables, close }
   } catch (error) {
     await close()
     throw error

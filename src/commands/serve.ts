@@ -1,6 +1,6 @@
 /**
- * `holdfast serve [NAME…]`: the agent. It keeps the credentials of identities fresh and hands them out on unix sockets,
- * until SIGTERM or SIGINT ends it.
+ * `holdfast serve [NAME…]`: the agent. It keeps the credentials of identities fresh and hands them out on unix sockets
+ * and, where flags say so, at endpoints that SDKs know, until SIGTERM or SIGINT ends it.
  */
 
 import { setTimeout as delay } from 'node:timers/promises'
@@ -24,34 +24,37 @@ import type { EndpointServer } from '../io/endpoint-server.js'
 import { fingerprintFiles } from '../io/file-fingerprint.js'
 import { createServiceManager } from '../io/service-manager.js'
 import { systemClock } from '../io/steady-clock.js'
+import { parseSession } from '../provider.js'
 import { asksPerson, findPinSource } from '../source.js'
 import type { Context } from './context.js'
-import { DEBUG, VERIFY_SSL } from './options.js'
+import {
+  addEndpointOptions,
+  type EndpointArguments,
+  type Endpoints,
+  openEndpoints,
+  planEndpoints,
+} from './endpoint-options.js'
+import { addIdentityOptions, type IdentityArguments, namesIdentity, readIdentity } from './options.js'
 
 /** Parsed flags. */
-export interface ServeArguments {
+export interface ServeArguments extends IdentityArguments, EndpointArguments {
   readonly names?: readonly string[] | undefined
-  readonly config?: string | undefined
   readonly agentDir?: string | undefined
   readonly system?: boolean | undefined
   readonly logFormat: LogFormat
   readonly metricsPort?: number | undefined
-  readonly verifySsl: boolean
-  readonly debug: boolean
 }
 
 export function builder(argv: Argv): Argv {
-  return argv
-    .positional('names', {
-      type: 'string',
-      array: true,
-      describe: 'identities of the configuration file; without any, all of them',
-    })
-    .option('config', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'configuration file to read instead of the usual ones',
-    })
+  return addEndpointOptions(
+    addIdentityOptions(
+      argv.positional('names', {
+        type: 'string',
+        array: true,
+        describe: 'identities of the configuration file; without any, all of them',
+      }),
+    ),
+  )
     .option('agent-dir', {
       type: 'string',
       requiresArg: true,
@@ -73,45 +76,83 @@ export function builder(argv: Argv): Argv {
       requiresArg: true,
       describe: 'port of 127.0.0.1 for http://127.0.0.1:PORT/metrics, which any local user may read',
     })
-    .option('verify-ssl', VERIFY_SSL)
-    .option('debug', DEBUG)
     .example('holdfast serve', 'serve every identity of the configuration file to yourself')
     .example('holdfast serve --system edge', 'serve one to the members of its socket-group')
+    .example('holdfast serve --container-port 9912', 'serve programs of which each has a token, too')
+    .example(
+      'holdfast serve --certificate edge.pem --private-key edge.key --trust-anchor-arn ARN --profile-arn ARN --role-arn ARN',
+      'imitate the metadata service of EC2 at port 9911',
+    )
 }
 
 /**
  * Runs until it is told to end.
- * @throws HoldfastError CONFIG_*, USAGE, AGENT_RUNNING, SOCKET_UNUSABLE
+ * @throws HoldfastError CONFIG_*, USAGE, URI_INVALID, ARN_INVALID, AGENT_RUNNING, SOCKET_UNUSABLE, NETWORK_FAILED
  */
 export async function run(argv: ServeArguments, context: Context): Promise<void> {
   const isSystem = argv.system ?? context.uid === 0
   verifyPort(argv.metricsPort)
-  const folder = findFolder(argv, context, isSystem)
+  const bare = await readBareIdentity(argv, context)
+  const plan = planEndpoints(argv, context, bare !== undefined)
+  // AWS's own helper, in whose place this stands then, may be started many times.
+  const isAlone = bare !== undefined && argv.agentDir === undefined
+  const folder = isAlone ? undefined : findFolder(argv, context, isSystem)
   const log = createLog(argv.logFormat, context)
+  if (!argv.verifySsl) {
+    log('warning', {
+      message: 'TLS certificates are not checked (--no-verify-ssl): anybody on the way can answer',
+    })
+  }
   const ledger = createLedger(log)
   const since = context.now()
-  const agent = await createAgent(createParts(argv, context, log))
+  const parts = createParts(argv, context, log, bare)
+  const agent = await createAgent(parts)
   const report = (only?: string) => createReport(agent, ledger, { ...context, since }, only)
   const manager = createServiceManager({ ...context, onError: (message) => log('warning', { message }) })
-  const doors = createDoors({
-    folder,
-    isSystem,
-    identities: () => agent.identities,
-    createHandler: (place, only) => createDoor(agent, { only, place, ledger, report, now: context.now }),
-    onError: (place, error) => log('error', { place, ...describeError(error) }),
-  })
+  const onFault = (place: string, error: unknown) => log('error', { place, ...describeError(error) })
+  const createHandler = (place: string, only?: string) =>
+    createDoor(agent, { only, place, ledger, report, now: context.now })
+  const doors =
+    folder === undefined
+      ? NO_DOORS
+      : createDoors({
+          folder,
+          isSystem,
+          identities: () => agent.identities,
+          createHandler,
+          onError: onFault,
+        })
+  let endpoints: Endpoints | undefined
   let metrics: EndpointServer | undefined
   try {
-    makeSocketFolder(folder, isSystem ? 0o755 : 0o700, context.uid)
+    if (folder !== undefined) makeSocketFolder(folder, isSystem ? 0o755 : 0o700, context.uid)
     await doors.update()
+    endpoints = await openEndpoints(plan, {
+      agent,
+      ledger,
+      context,
+      clock: parts.clock,
+      configFile: argv.config,
+      warn: (message) => log('warning', { message }),
+      onFault,
+    })
     agent.start()
     context.onHangup(() => void agent.reload())
     if (argv.metricsPort !== undefined) {
       const { openMetricsDoor } = await import('../agent/metrics-door.js')
-      const onFault = (error: unknown) => log('error', { place: 'metrics', ...describeError(error) })
-      metrics = await openMetricsDoor({ port: argv.metricsPort, report, now: context.now, onFault })
+      metrics = await openMetricsDoor({
+        port: argv.metricsPort,
+        report,
+        now: context.now,
+        onFault: (error) => onFault('metrics', error),
+      })
     }
-    log('ready', { sockets: doors.places.join(' '), 'metrics-port': metrics?.port })
+    for (const variable of endpoints.variables) await context.stdout(`${variable}\n`)
+    log('ready', {
+      sockets: doors.places.join(' ') || undefined,
+      endpoints: endpoints.places.join(' ') || undefined,
+      'metrics-port': metrics?.port,
+    })
     manager.ready()
     manager.keepAlive()
     await keepOpen(doors, log, context.signal)
@@ -120,13 +161,32 @@ export async function run(argv: ServeArguments, context: Context): Promise<void>
   } finally {
     manager.close()
     agent.stop()
-    await Promise.all([doors.close(), metrics?.close()])
+    await Promise.all([doors.close(), endpoints?.close(), metrics?.close()])
   }
 }
 
 function verifyPort(port: number | undefined): void {
   if (port === undefined || (Number.isInteger(port) && port >= 0 && port < 65_536)) return
   throw new HoldfastError('USAGE', '--metrics-port must be a whole number, from 0 to 65535')
+}
+
+/** An agent whose identity stands in its flags only, where no other program finds it by a name. */
+const NO_DOORS: Doors = { places: [], update: async () => undefined, close: async () => undefined }
+/** How that identity is called, in a URL and in the log. */
+const BARE_NAME = 'default'
+
+/** The identity that the flags describe, if they do. @throws HoldfastError USAGE, URI_INVALID, ARN_INVALID */
+async function readBareIdentity(argv: ServeArguments, context: Context): Promise<ServedIdentity | undefined> {
+  if (!namesIdentity(argv)) return undefined
+  if (argv.names !== undefined && argv.names.length > 0) {
+    throw new HoldfastError(
+      'USAGE',
+      'either flags describe the one identity to serve, or names stand for those of the configuration',
+    )
+  }
+  const identity = await readIdentity(argv, context)
+  parseSession(identity, context.env)
+  return identity
 }
 
 /** Looks after the sockets until the end. */
@@ -162,12 +222,20 @@ function findFolder({ agentDir }: ServeArguments, { env }: Context, isSystem: bo
   )
 }
 
-function createParts(argv: ServeArguments, context: Context, log: Log): AgentParts {
+function createParts(
+  argv: ServeArguments,
+  context: Context,
+  log: Log,
+  bare: ServedIdentity | undefined,
+): AgentParts {
   const { env, uid } = context
   const files = { env, uid, configFile: argv.config }
   return {
-    configFiles: listConfigFiles(files),
-    readIdentities: async () => selectIdentities(await loadIdentities(files), argv.names ?? []),
+    configFiles: bare === undefined ? listConfigFiles(files) : [],
+    readIdentities: async () =>
+      bare === undefined
+        ? selectIdentities(await loadIdentities(files), argv.names ?? [])
+        : new Map([[BARE_NAME, bare]]),
     fingerprint: fingerprintFiles,
     createProvider: (identity, parts) =>
       createIdentityProvider(identity, {

@@ -36,7 +36,10 @@ export interface ImdsEndpoint {
 
 /** Answers one request. */
 export async function answerImdsRequest(request: HttpRequest, endpoint: ImdsEndpoint): Promise<Answer> {
-  const path = decode(findPath(request) ?? '')?.replace(/\/$/, '')
+  // SDKs differ in whether the URL of an endpoint ends with a slash, and some put one more behind it.
+  const path = decode(findPath(request) ?? '')
+    ?.replace(/^\/+/, '/')
+    .replace(/\/$/, '')
   if (path === TOKEN_PATH) return answerTokenRequest(request, endpoint)
   if (request.method !== 'GET') return refuse(405, 'Method Not Allowed', { allow: 'GET' })
   const token = findHeader(request, TOKEN_HEADER)

@@ -95,6 +95,7 @@ describe('answerImdsRequest', () => {
       [EXTENDED, 'edge+role'],
       ['/latest/meta-data/placement/region', 'eu-central-1'],
       ['/latest/meta-data/placement/region/', 'eu-central-1'],
+      ['//latest/meta-data/placement/region', 'eu-central-1'],
       ['/latest/meta-data/placement/availability-zone/', 'eu-central-1a'],
       ['/latest/meta-data/placement/availability-zone', 'eu-central-1a'],
     ] as const) {
