@@ -143,6 +143,15 @@ describe('README.md', function () {
             assert.equal(expected.delete(flag), isOurs, flag)
           }
         }
+        if (command === 'serve') {
+          assert.match(
+            section('### holdfast serve'),
+            /takes all flags of\s+`holdfast credential-process`\s+that describe an identity/,
+          )
+          for (const flag of flags.get('credential-process')!.keys()) {
+            if (!described.has(flag)) expected.delete(flag)
+          }
+        }
         assert.deepEqual([...described.keys()].sort(), [...expected.keys()].sort(), command)
         for (const [flag, value] of expected) {
           assert.ok(described.get(flag)!.includes(value ?? ''), `${command} ${flag}: default ${value}`)
