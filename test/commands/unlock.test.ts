@@ -1,0 +1,120 @@
+/** A PIN that a person types: asked for by whoever wants credentials, handed to the agent, kept, refused, and forgotten. */
+
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type AgentEdge, askSocket, createAgentEdge } from '../support/agent-edge.js'
+import { createEdge, type Edge } from '../support/edge.js'
+import { assertCredentials, assertFailure, until } from '../support/outcome.js'
+import { type RunningProgram, runHoldfastOnTerminal, type TerminalResult } from '../support/program.js'
+
+const PROMPT = /PIN of token .*: $/
+
+describe('an identity whose PIN is typed', function () {
+  this.timeout(300_000)
+  let edge: Edge
+  let machine: AgentEdge
+  let agent: RunningProgram
+  before(async () => {
+    edge = await createEdge()
+  })
+  after(() => edge.dispose())
+  beforeEach(async () => {
+    machine = await createAgentEdge(edge)
+    await machine.configure({ edge: { 'pkcs11-uri': edge.uri.split('?')[0] } })
+    agent = await machine.serve()
+  })
+  afterEach(async () => {
+    await agent.stop()
+    await machine.dispose()
+  })
+
+  const atTerminal = (args: readonly string[], ...typed: string[]): Promise<TerminalResult> =>
+    runHoldfastOnTerminal(args, {
+      env: machine.env,
+      home: machine.runtimeFolder,
+      prompt: PROMPT,
+      typed: typed.map((pin) => `${pin}\r`),
+      timeoutMs: 60_000,
+    })
+  const takeAtTerminal = (...typed: string[]) =>
+    atTerminal(['credential-process', 'edge', '--config', machine.config], ...typed)
+  const unlock = (...typed: string[]) => atTerminal(['unlock', 'edge'], ...typed)
+  const status = async () => JSON.parse((await askSocket(machine.socket, '/status')).body).identities[0]
+
+  it('is not touched before somebody asks', async () => {
+    assertFailure(await machine.take(), 'PIN_NEEDED', 3, /terminal/)
+    assert.equal(await machine.calls('C_Login'), 0)
+    assert.equal((await status()).mode, 'locked')
+  })
+
+  it('is asked for where the person is, tried once, and serves all until the end', async () => {
+    const result = await takeAtTerminal(edge.token.pin)
+    assertCredentials(result)
+    assert.match(result.screen, /PIN of token "edge"/)
+    assert.ok(!result.screen.includes(edge.token.pin))
+    const others = await Promise.all([machine.take(), machine.take()])
+    for (const other of others) assert.equal(other.stdout, result.stdout)
+    assert.equal(await machine.calls('C_Login'), 1)
+    assert.equal((await status()).mode, 'locked')
+    assert.ok(!agent.output().includes(edge.token.pin))
+  })
+
+  it('is wrong: one try, the error where it was typed, and the next who asks is asked', async () => {
+    assertFailure(await takeAtTerminal('00000000'), 'PIN_INCORRECT', 3)
+    assert.equal(await machine.calls('C_Login'), 1)
+    assertFailure(await machine.take(), 'PIN_NEEDED', 3)
+    assertCredentials(await takeAtTerminal(edge.token.pin))
+    assert.equal(await machine.calls('C_Login'), 2)
+  })
+
+  it('comes from an askpass program of whoever asks, under the guard of tried PINs', async () => {
+    const askpass = join(machine.runtimeFolder, 'askpass')
+    await writeFile(askpass, '#!/bin/sh\necho 00000000\n', { mode: 0o700 })
+    const take = () =>
+      machine.run(['credential-process', 'edge', '--config', machine.config, '--askpass', askpass])
+    assertFailure(await take(), 'PIN_INCORRECT', 3, /askpass/)
+    assertFailure(await take(), 'PIN_REFUSED_BEFORE', 3)
+    assert.equal(await machine.calls('C_Login'), 1)
+    await writeFile(askpass, `#!/bin/sh\necho ${edge.token.pin}\n`)
+    assertCredentials(await take())
+  })
+
+  it('is given to the agent, which then renews by itself, until it is locked', async () => {
+    const { stdout, status: exit } = await unlock(edge.token.pin)
+    assert.match(stdout, /^edge is unlocked/)
+    assert.equal(exit, 0)
+    assert.equal((await status()).mode, 'unlocked')
+    const before = machine.sessions()
+    agent.child.kill('SIGHUP')
+    await until(() => machine.sessions() > before)
+    const { stdout: said } = await machine.run(['lock', 'edge'])
+    assert.equal(said, 'edge is locked\n')
+    assert.equal((await status()).mode, 'locked')
+    assertCredentials(await machine.take())
+    assert.ok(!agent.output().includes(edge.token.pin))
+  })
+
+  it('is not kept where the token refuses it', async () => {
+    const result = await unlock('00000000')
+    assertFailure(result, 'PIN_INCORRECT', 3)
+    assert.equal((await status()).mode, 'locked')
+    agent.child.kill('SIGHUP')
+    await until(() => agent.output().split(' configuration ').length > 2)
+    assert.equal(await machine.calls('C_Login'), 1)
+  })
+
+  it('says what is not there to be unlocked', async () => {
+    assertFailure(await machine.run(['unlock', 'edg']), 'CONFIG_NOT_FOUND', 2, /no identity "edg"/)
+    assertFailure(await machine.run(['lock', 'edg']), 'CONFIG_NOT_FOUND', 2)
+    assertFailure(await machine.run(['lock', 'edge', '--agent-dir', '/nonexistent']), 'AGENT_FAILED', 6)
+    assertFailure(await machine.run(['status', '--agent-dir', '/nonexistent']), 'AGENT_FAILED', 6)
+  })
+
+  it('needs none where one is stored', async () => {
+    await machine.configure()
+    await until(() => agent.output().includes(' refreshed '))
+    const { stdout } = await machine.run(['unlock', 'edge'])
+    assert.equal(stdout, 'edge needs no PIN\n')
+  })
+})
