@@ -15,8 +15,18 @@ export type LogFormat = (typeof LOG_FORMATS)[number]
 export function formatLogLine(format: LogFormat, time: Date, event: string, fields: LogFields): string {
   const said = Object.entries(fields).filter(([, value]) => value !== undefined)
   const at = time.toISOString()
-  if (format === 'json') return JSON.stringify({ time: at, event, ...Object.fromEntries(said) })
+  if (format === 'json')
+    return escapeUnprintable(JSON.stringify({ time: at, event, ...Object.fromEntries(said) }))
   return [at, event, ...said.map(([key, value]) => `${key}=${formatValue(String(value))}`)].join(' ')
+}
+
+/** JSON leaves some characters as they are that terminals and other programs take for a line's end, or obey. */
+function escapeUnprintable(json: string): string {
+  return json.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) =>
+    [...Array(character.length).keys()]
+      .map((index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`)
+      .join(''),
+  )
 }
 
 function formatValue(text: string): string {
