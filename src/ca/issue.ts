@@ -116,15 +116,11 @@ export async function issueRevocationList(
 const CRL_NUMBER = '2.5.29.20'
 
 /**
- * When a list in PEM was signed, and which serial numbers are on it.
+ * When a list in PEM was signed.
  * @throws Error if it is not one
  */
-export function parseRevocationList(pem: string): {
-  readonly thisUpdate: Date
-  readonly serialNumbers: ReadonlySet<string>
-} {
-  const { thisUpdate, entries } = new x509.X509Crl(pem)
-  return { thisUpdate, serialNumbers: new Set(entries.map(({ serialNumber }) => serialNumber)) }
+export function parseThisUpdate(pem: string): Date {
+  return new x509.X509Crl(pem).thisUpdate
 }
 
 /** Hexadecimal: the leftmost 160 bits of the SHA-256 hash of the public key (RFC 7093 §2, method 1). */

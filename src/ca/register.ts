@@ -8,13 +8,14 @@ import { join } from 'node:path'
 import {
   type Certificate,
   type ClockFacts,
+  formatTime,
   parseCertificatesPem,
   verifyEndEntity,
 } from '../core/certificate.js'
 import { HoldfastError } from '../core/errors.js'
 import { addCaFile, findCaFile, listRecords } from '../io/ca-folder.js'
 import { type Authority, formatPem } from './authority.js'
-import { issueEndEntity, issueRevocationList, parseRevocationList } from './issue.js'
+import { issueEndEntity, issueRevocationList, parseThisUpdate } from './issue.js'
 import type { CertificateRequest } from './request.js'
 import { REVOCATION_REASONS, type Revocation, type RevocationReason } from './revocation.js'
 import { newSerialNumber, serialNumberOf } from './serial-number.js'
@@ -204,27 +205,21 @@ export async function issueList(
   const thisUpdate = wholeSeconds(now.getTime())
   const nextUpdate = wholeSeconds(now.getTime() + days * DAY_MS)
   for (;;) {
-    // The number first: whoever takes the same one has not seen less, since the record decides which of us has it.
+    // First the number, then what is revoked: a list has all that was revoked before the one with the number below it.
     const last = Math.max(0, ...listRecords(directory, 'crl').map(Number))
-    const previous = last === 0 ? undefined : readList(directory, last, uid)
-    if (previous !== undefined && thisUpdate < previous.thisUpdate) {
+    const previous = last === 0 ? undefined : readThisUpdate(directory, last, uid)
+    if (previous !== undefined && thisUpdate < previous) {
       throw new HoldfastError(
         'CLOCK_WRONG',
-        `this machine's clock says ${now.toISOString()}, but list ${last} is of ${previous.thisUpdate.toISOString()}: set the clock`,
+        `this machine's clock says ${formatTime(now)}, but list ${last} is of ${formatTime(previous)}: set the clock`,
       )
     }
-    const isOver = (serialNumber: string) => {
-      if (previous?.serialNumbers.has(serialNumber) !== true) return false
-      const issued = findIssued(authority, serialNumber, uid)
-      return issued !== undefined && issued.notAfter < previous.thisUpdate
-    }
     const revocations = [...listRevocations(authority, uid).values()].filter(
-      ({ serialNumber }) => !isOver(serialNumber),
+      (revocation) => previous === undefined || !isOver(authority, revocation, previous, uid),
     )
-    const number = last + 1
-    const list = { number, thisUpdate, nextUpdate }
+    const list = { number: last + 1, thisUpdate, nextUpdate }
     const der = await issueRevocationList(revocations, list, authority.certificate.der, signer)
-    const name = `crl/${number}.pem`
+    const name = `crl/${list.number}.pem`
     const pem = formatPem(der, 'X509 CRL')
     if (addCaFile(directory, name, pem)) {
       return { ...list, revoked: revocations.length, pem, path: join(directory, name) }
@@ -232,11 +227,18 @@ export async function issueList(
   }
 }
 
-function readList(directory: string, number: number, uid: number) {
+/** True if the certificate has been on a list that is younger than its end. */
+function isOver(authority: Authority, revocation: Revocation, previous: Date, uid: number): boolean {
+  if (revocation.revokedAt >= previous) return false
+  const issued = findIssued(authority, revocation.serialNumber, uid)
+  return issued !== undefined && issued.notAfter < previous
+}
+
+function readThisUpdate(directory: string, number: number, uid: number): Date {
   const name = `crl/${number}.pem`
   const pem = findCaFile(directory, name, uid)
   try {
-    if (pem !== undefined) return parseRevocationList(pem)
+    if (pem !== undefined) return parseThisUpdate(pem)
   } catch (cause) {
     throw damaged(join(directory, name), cause)
   }
