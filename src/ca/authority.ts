@@ -8,6 +8,7 @@ import { type Certificate, parseCertificatesPem } from '../core/certificate.js'
 import type { NameAttribute } from '../core/distinguished-name.js'
 import { ENCRYPTION_RANDOM_BYTES, encryptPrivateKey, findPrivateKey } from '../core/encrypted-key.js'
 import { HoldfastError } from '../core/errors.js'
+import { formatPem } from '../core/pem.js'
 import { addCaFile, createCaFolder, findCaFile, removeCaFile, verifyHands } from '../io/ca-folder.js'
 import { issueAuthority, keyIdOf } from './issue.js'
 import type { Passphrase } from './passphrase.js'
@@ -61,7 +62,7 @@ export async function createAuthority(ca: NewAuthority, passphrase: Passphrase):
   addCaFile(directory, name, encryptPrivateKey(key, passphrase.bytes, randomBytes(ENCRYPTION_RANDOM_BYTES)))
   let isFirst = false
   try {
-    isFirst = addCaFile(directory, CERTIFICATE, formatPem(der))
+    isFirst = addCaFile(directory, CERTIFICATE, formatPem('CERTIFICATE', der))
   } finally {
     if (!isFirst) removeCaFile(directory, name)
   }
@@ -137,12 +138,4 @@ export function unlockAuthority(authority: Authority, passphrase: Passphrase, ui
     'CA_DAMAGED',
     `${path} is not the key of the certificate beside it: restore it from a backup`,
   )
-}
-
-/** One PEM block. */
-export function formatPem(der: Uint8Array, label = 'CERTIFICATE'): string {
-  const lines = Buffer.from(der)
-    .toString('base64')
-    .match(/.{1,64}/g)!
-  return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ''].join('\n')
 }

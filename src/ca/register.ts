@@ -13,8 +13,9 @@ import {
   verifyEndEntity,
 } from '../core/certificate.js'
 import { HoldfastError } from '../core/errors.js'
+import { formatPem } from '../core/pem.js'
 import { addCaFile, findCaFile, listRecords } from '../io/ca-folder.js'
-import { type Authority, formatPem } from './authority.js'
+import type { Authority } from './authority.js'
 import { issueEndEntity, issueRevocationList, parseThisUpdate } from './issue.js'
 import type { CertificateRequest } from './request.js'
 import { REVOCATION_REASONS, type Revocation, type RevocationReason } from './revocation.js'
@@ -63,7 +64,7 @@ export async function issueCertificate(
     const serialNumber = newSerialNumber(random)
     const issue = { serialNumber, notBefore, notAfter }
     const der = await issueEndEntity(request, issue, certificate.der, signer)
-    const pem = formatPem(der)
+    const pem = formatPem('CERTIFICATE', der)
     verifySigned(authority, pem)
     verifyEndEntity(parseCertificatesPem(pem)[0]!, clock)
     if (addCaFile(directory, `issued/${serialNumber}.pem`, pem))
@@ -220,7 +221,7 @@ export async function issueList(
     const list = { number: last + 1, thisUpdate, nextUpdate }
     const der = await issueRevocationList(revocations, list, authority.certificate.der, signer)
     const name = `crl/${list.number}.pem`
-    const pem = formatPem(der, 'X509 CRL')
+    const pem = formatPem('X509 CRL', der)
     if (addCaFile(directory, name, pem)) {
       return { ...list, revoked: revocations.length, pem, path: join(directory, name) }
     }

@@ -6,6 +6,7 @@
 
 import { createCipheriv, createPrivateKey, type KeyObject, scryptSync } from 'node:crypto'
 import { formatElement, formatUnsignedInteger, TAG } from './der.js'
+import { formatPem } from './pem.js'
 
 /** DER of object identifiers. */
 const OID = {
@@ -39,9 +40,7 @@ export function encryptPrivateKey(key: KeyObject, passphrase: Uint8Array, random
   const cost = [COST.N, COST.r, COST.p].map((n) => formatUnsignedInteger(Uint8Array.of(n >> 8, n & 0xff)))
   const derivation = sequence(OID.scrypt, sequence(octets(salt), ...cost))
   const scheme = sequence(OID.pbes2, sequence(derivation, sequence(OID.aes256Cbc, octets(iv))))
-  const base64 = Buffer.from(sequence(scheme, octets(encrypted))).toString('base64')
-  const lines = base64.match(/.{1,64}/g)!.join('\n')
-  return `-----BEGIN ENCRYPTED PRIVATE KEY-----\n${lines}\n-----END ENCRYPTED PRIVATE KEY-----\n`
+  return formatPem('ENCRYPTED PRIVATE KEY', sequence(scheme, octets(encrypted)))
 }
 
 /** The key, or undefined if the passphrase is another one or the PEM is damaged: which of them, nobody can tell. */

@@ -173,13 +173,16 @@ export function removeCaFile(directory: string, name: string): void {
 }
 
 /**
- * Writes a copy of a record for others to read, in place of what was there, at once and whole.
+ * Writes a copy of a record for others to read, in place of what was there, at once and whole. A link or a device is not
+ * replaced: somebody else may have laid it there, or mean the one that all programs use.
  * @param record its path, for the message
  * @throws HoldfastError OUTPUT_FAILED; what was there is then untouched
  */
 export function replaceOutput(path: string, text: string, record: string): void {
   const temporary = `${path}.${randomUUID()}`
   try {
+    if (lstatSync(path, { throwIfNoEntry: false })?.isFile() === false)
+      throw new Error('it is not a regular file')
     writeSynced(temporary, text, 0o644)
     renameSync(temporary, path)
   } catch (cause) {

@@ -1,7 +1,18 @@
 /** `holdfast ca` as a user runs it, with OpenSSL as judge of what it signs. */
 
 import assert from 'node:assert/strict'
-import { chmod, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import { type CaHome, createCaHome } from '../support/ca.js'
 import { run } from '../support/command.js'
@@ -291,6 +302,17 @@ describe('holdfast ca', function () {
         /^-----BEGIN CERTIFICATE-----[^-]{500,1000}-----END CERTIFICATE-----\n$/,
       )
       assert.equal((await stat(out)).mode & 0o777, 0o644)
+    })
+
+    it('writes neither over a link nor over a device', async () => {
+      const [link, fifo] = [join(at.home, 'link'), join(at.home, 'fifo')]
+      await symlink('target', link)
+      await run('mkfifo', [fifo])
+      const csr = await at.request('edge', '/CN=edge')
+      for (const out of [link, fifo, at.home]) {
+        assertFailure(await at.ca(['sign', csr, '--out', out]), 'OUTPUT_FAILED', 7, /not a regular file/)
+      }
+      assert.ok((await lstat(link)).isSymbolicLink() && (await lstat(fifo)).isFIFO())
     })
 
     it('says that a passphrase is another one', async () => {
