@@ -35,8 +35,10 @@ enum { FUNCTIONS(NAME) };
 
 static function_list *real, ours;
 
-/* 1 if there is a rule FUNCTION=FAULT; its number goes to *number, or 0. */
+/* 1 if there is a rule FUNCTION=FAULT and nothing lifts the rules; its number goes to *number, or 0. */
 static int has(const char *function, const char *fault, ulong *number) {
+  const char *lifted = getenv("FAULTY_LIFTED");
+  if (lifted != NULL && access(lifted, F_OK) == 0) return 0;
   char wanted[80];
   size_t length = (size_t)snprintf(wanted, sizeof wanted, " %s=%s", function, fault);
   char rules[1024];
@@ -49,12 +51,13 @@ static int has(const char *function, const char *fault, ulong *number) {
   return 0;
 }
 
-/* Stays here for ever, and says in a file which process it is. */
-static void hang(void) {
-  int file = open(getenv("FAULTY_HUNG"), O_WRONLY | O_CREAT, 0600);
+/* Says in a file which process stays here, and stays for as long as the file does, or for ever. */
+static void hang(int for_ever) {
+  const char *name = getenv("FAULTY_HUNG");
+  int file = open(name, O_WRONLY | O_CREAT, 0600);
   dprintf(file, "%d\n", getpid());
   close(file);
-  for (;;) pause();
+  while (for_ever || access(name, F_OK) == 0) usleep(10000);
 }
 
 static void print(ulong bytes) {
@@ -133,7 +136,8 @@ static ulong call(int place, const char *name, ulong a, ulong b, ulong c, ulong 
   if (has(name, "print", &number)) print(number);
   if (has(name, "garble", &number)) (void)!write(3, "this is no message\n", 19);
   if (has(name, "leave", &number)) leave();
-  if (has(name, "hang", &number)) hang();
+  if (has(name, "hang", &number)) hang(1);
+  if (has(name, "wait", &number)) hang(0);
   if (has(name, "crash", &number)) *(volatile int *)NULL = 0;
   if (has(name, "exit", &number)) exit((int)number);
   if (has(name, "return", &number) || (first && has(name, "once", &number))) return number;

@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { run } from './command.js'
 import { until } from './outcome.js'
@@ -19,6 +19,10 @@ export interface FaultyModule {
   readonly env: Readonly<Record<string, string>>
   /** Waits until a call hangs, and gives the id of its process. Throws if the program ends and none has hung. */
   hungProcess(program: Promise<ProgramResult>): Promise<number>
+  /** Lets a call that waits go on. */
+  release(): Promise<void>
+  /** Ends all faults, also for programs that run already; or lets them begin again. */
+  mend(isMended?: boolean): Promise<void>
 }
 
 /**
@@ -26,7 +30,7 @@ export interface FaultyModule {
  * `C_Login=return:0xa4 C_Finalize=hang`. Of every function:
  *
  * - `return:CKR` does nothing and returns that; `once:CKR` does so the first time
- * - `hang`, `crash`, `exit:STATUS`
+ * - `hang`, `crash`, `exit:STATUS`; `wait` hangs until it is released
  * - `print:BYTES` on stdout and on stderr; `garble` writes to descriptor 3
  * - `leave` starts a process that keeps all descriptors open
  * - `alone`, which is no fault, waits while another process is in a call that is `alone` as well
@@ -43,10 +47,20 @@ export async function createFaultyModules(token: TestToken): Promise<(faults: st
   const source = resolve(import.meta.dirname, 'faulty-module.c')
   await run('gcc', ['-Wall', '-Wextra', '-Werror', '-shared', '-fPIC', '-O1', '-o', modulePath, source])
   return (faults) => {
-    const hung = join(token.directory, `hung-${crypto.randomUUID()}`)
+    const [hung, lifted] = ['hung', 'lifted'].map((name) =>
+      join(token.directory, `${name}-${crypto.randomUUID()}`),
+    ) as [string, string]
     return {
       modulePath,
-      env: { ...token.env, FAULTY_MODULE: token.modulePath, FAULTY_HUNG: hung, FAULTS: faults },
+      env: {
+        ...token.env,
+        FAULTY_MODULE: token.modulePath,
+        FAULTY_HUNG: hung,
+        FAULTY_LIFTED: lifted,
+        FAULTS: faults,
+      },
+      release: () => rm(hung),
+      mend: (isMended = true) => (isMended ? writeFile(lifted, '') : rm(lifted)),
       hungProcess: async (program) => {
         const early = program.then(({ stderr }) => assert.ok(existsSync(hung), `no call has hung: ${stderr}`))
         const isHung = async () => existsSync(hung) && (await readFile(hung, 'utf8')).endsWith('\n')

@@ -57,7 +57,7 @@ export function findObstacle(
 export function findRisk({ preset }: LocatedModule, { env }: ObstacleSurroundings): string | undefined {
   const { TPM2_PKCS11_TCTI: tcti } = env
   if (preset !== 'tpm2' || tcti === undefined || !lacksResourceManager(parseTcti(tcti))) return undefined
-  return `nothing manages the TPM's sessions at TPM2_PKCS11_TCTI=${tcti}: a process that is killed leaves its own there, and after three no login works; use device:${RESOURCE_MANAGED_DEVICE}, or tabrmd: with tpm2-abrmd`
+  return `nothing manages the TPM's sessions at TPM2_PKCS11_TCTI=${tcti}: a process that is killed leaves its own there, and after a few no login works; use device:${RESOURCE_MANAGED_DEVICE}, or tabrmd: with tpm2-abrmd`
 }
 
 const unreachable = (message: string) => new HoldfastError('DEVICE_UNREACHABLE', message)

@@ -181,7 +181,14 @@ function translateLoginError(token: PresentToken, cause: unknown): unknown {
   if (number === pkcs11js.CKR_PIN_LOCKED && isTpm(token)) return tpmLocked(token, cause)
   if (number === undefined || LOGIN_NOT_JUDGED.has(number)) return error
   if (!(error instanceof HoldfastError) || error.code !== 'TOKEN_FAILED') return error
-  return new HoldfastError('LOGIN_FAILED', error.message, { cause })
+  if (number !== pkcs11js.CKR_GENERAL_ERROR || !isTpm(token)) {
+    return new HoldfastError('LOGIN_FAILED', error.message, { cause })
+  }
+  return new HoldfastError(
+    'LOGIN_FAILED',
+    `login to ${describeToken(token.info)} failed (CKR_GENERAL_ERROR, 0x5): the TPM may be full of what killed programs have left in it: run tpm2_flushcontext --loaded-session, and reach it through /dev/tpmrm0 or tpm2-abrmd`,
+    { cause },
+  )
 }
 
 /** tpm2-pkcs11 gives all its tokens the serial number zero. */
