@@ -94,7 +94,7 @@ const MEANINGS: Readonly<Record<number, readonly [ErrorCode, string]>> = {
   ],
   [pkcs11js.CKR_DEVICE_ERROR]: [
     'TOKEN_FAILED',
-    'the token or its driver reports a device error: plug it in again',
+    'the token, its driver or its daemon reports a device error: try again, or plug it in again',
   ],
   [pkcs11js.CKR_GENERAL_ERROR]: [
     'TOKEN_FAILED',
