@@ -5,48 +5,15 @@
 
 import { HoldfastError } from './core/errors.js'
 import { type Identity, isPkcs11Uri } from './core/identity.js'
-import {
-  choosePinSource,
-  formatPinPrompt,
-  formatPinSource,
-  type NamedPinSource,
-  PIN_WAYS,
-  type PinSource,
-} from './core/pin.js'
 import { stateDirectories } from './core/pin-record.js'
-import {
-  formatPkcs11Uri,
-  type Pkcs11Uri,
-  parsePkcs11Uri,
-  pinSourcePath,
-  unmatchableAttributes,
-} from './core/pkcs11-uri.js'
+import { formatPkcs11Uri, type Pkcs11Uri, parsePkcs11Uri, unmatchableAttributes } from './core/pkcs11-uri.js'
 import type { SignerSource } from './core/signer.js'
-import {
-  DEFAULT_MODULE,
-  type ModuleReference,
-  type PinNeed,
-  parseModuleReference,
-} from './core/token-protocol.js'
-import { withDeadline } from './io/deadline.js'
+import { DEFAULT_MODULE, type ModuleReference, parseModuleReference } from './core/token-protocol.js'
 import { createKeyFileSource, readCertificates } from './io/pem-file.js'
-import { findSystemdCredential } from './io/pin-file.js'
 import { createTokenSource, type TokenChild } from './io/token-process.js'
+import { asksPerson, chooseUserPin, givePin, type PinGiver, toChildPin } from './pin-answer.js'
 
 const DEFAULT_TOKEN_TIMEOUT_SECONDS = 30
-
-/** How long a person may take to give a PIN. What is to be signed has its date by then, which is good for 5 minutes. */
-const PERSON_LIMIT_SECONDS = 120
-
-/** Stands between the token and the person that a terminal or an askpass program would ask. */
-export interface PinGiver {
-  /** How the PIN came, or would: what the guard of tried PINs goes by. */
-  readonly kind: 'terminal' | 'askpass'
-  /** What messages call it. */
-  readonly name: string
-  /** The PIN, which then belongs to the caller. */
-  give(need: PinNeed): Promise<Uint8Array>
-}
 
 /** What a source needs of the process it is used in. */
 export interface SourceSurroundings {
@@ -138,16 +105,14 @@ function createTokenKeySource(
   }
   return {
     async withSigner(use, options) {
-      const pin = await choosePin(identity, uris, surroundings)
+      const pin = await chooseUserPin(identity, uris, surroundings)
       const giver = asksPerson(pin) ? surroundings.pinGiver : undefined
-      const childPin = {
-        kind: giver?.kind ?? pin.kind,
-        name: giver?.name ?? formatPinSource(pin),
-        ...('path' in pin ? { path: pin.path } : {}),
-      }
       const source = createTokenSource({
         ...surroundings,
-        request: { ...request, pin: childPin },
+        request: {
+          ...request,
+          pin: { ...toChildPin(pin), ...(giver && { kind: giver.kind, name: giver.name }) },
+        },
         givePin: (need, { signal }) => giver?.give(need) ?? givePin(pin, need, surroundings, { signal }),
       })
       return source.withSigner(use, options)
@@ -155,7 +120,8 @@ function createTokenKeySource(
   }
 }
 
-function verifyMatchable(uris: readonly Pkcs11Uri[]): void {
+/** @throws HoldfastError URI_INVALID for URIs that no object can match */
+export function verifyMatchable(uris: readonly Pkcs11Uri[]): void {
   const names = new Set(uris.flatMap(unmatchableAttributes))
   if (names.size === 0) return
   throw new HoldfastError(
@@ -164,8 +130,14 @@ function verifyMatchable(uris: readonly Pkcs11Uri[]): void {
   )
 }
 
-/** A URI may come from anywhere, so it chooses the code that is loaded only by leave. */
-function chooseModule(identity: Identity, uris: readonly Pkcs11Uri[]): ModuleReference {
+/**
+ * The module to load. A URI may come from anywhere, so it chooses the code that is loaded only by leave.
+ * @throws HoldfastError USAGE
+ */
+export function chooseModule(
+  identity: Pick<Identity, 'pkcs11Module' | 'allowUriModule'>,
+  uris: readonly Pkcs11Uri[],
+): ModuleReference {
   if (identity.pkcs11Module !== undefined) return parseModuleReference(identity.pkcs11Module)
   const named = uris.find(
     ({ modulePath, moduleName }) => modulePath !== undefined || moduleName !== undefined,
@@ -180,92 +152,4 @@ function chooseModule(identity: Identity, uris: readonly Pkcs11Uri[]): ModuleRef
   const { modulePath, moduleName } = named
   if (moduleName !== undefined) return { name: moduleName, directory: modulePath }
   return { path: modulePath! }
-}
-
-/**
- * Where the PIN of an identity's token would come from; undefined for a key in a file.
- * @throws HoldfastError USAGE, URI_INVALID
- */
-export async function findPinSource(
-  identity: Identity,
-  surroundings: Pick<SourceSurroundings, 'env' | 'warn'>,
-): Promise<PinSource | undefined> {
-  const key = identity.privateKey ?? identity.pkcs11Uri ?? identity.certificate
-  if (!isPkcs11Uri(key)) return undefined
-  const uris = [key, identity.certificate].filter(isPkcs11Uri)
-  return choosePin(identity, uris.map(parsePkcs11Uri), surroundings)
-}
-
-/** True if a person, or a program that may ask one, gives the PIN. */
-export function asksPerson({ kind }: PinSource): boolean {
-  return kind === 'terminal' || kind === 'askpass'
-}
-
-async function choosePin(
-  identity: Identity,
-  uris: readonly Pkcs11Uri[],
-  surroundings: Pick<SourceSurroundings, 'env' | 'warn'>,
-): Promise<PinSource> {
-  const { env, warn } = surroundings
-  const named: NamedPinSource[] = []
-  if (identity.pinFile !== undefined) {
-    named.push({ from: '--pin-file', source: { kind: 'file', path: identity.pinFile } })
-  }
-  for (const { pinSource, pinValue } of uris) {
-    if (pinSource !== undefined) {
-      named.push({ from: 'pin-source', source: { kind: 'file', path: pinSourcePath(pinSource) } })
-    }
-    if (pinValue !== undefined) {
-      named.push({ from: 'pin-value', source: { kind: 'pin-value', pin: Buffer.from(pinValue) } })
-    }
-  }
-  const chosen = choosePinSource(named, {
-    systemdCredential: await findSystemdCredential(env),
-    environment: env.HOLDFAST_PIN,
-    askpass: identity.askpass ?? env.HOLDFAST_ASKPASS,
-  })
-  if (chosen.kind === 'pin-value') {
-    warn(
-      'the PIN stands in the PKCS#11 URI (pin-value), where other users and logs may see it: use pin-source=file:PATH',
-    )
-  }
-  return chosen
-}
-
-/**
- * Gets a PIN that the token child cannot read itself: from a person, a program, the environment or the URI. It belongs
- * to the caller.
- * @throws HoldfastError PIN_NEEDED, PIN_INVALID, PIN_SOURCE_UNREADABLE, INTERRUPTED
- */
-export async function givePin(
-  source: PinSource,
-  need: PinNeed,
-  { env }: Pick<SourceSurroundings, 'env'>,
-  { signal }: { signal: AbortSignal },
-): Promise<Uint8Array> {
-  const prompt = formatPinPrompt(need.token, need.flags)
-  const timeoutMs = PERSON_LIMIT_SECONDS * 1000
-  const expired = new HoldfastError(
-    'PIN_NEEDED',
-    `the token wants a PIN, and the ${formatPinSource(source)} gave none within ${PERSON_LIMIT_SECONDS} s`,
-  )
-  switch (source.kind) {
-    case 'environment':
-    case 'pin-value':
-      return Uint8Array.from(source.pin)
-    case 'askpass': {
-      const { runAskpass } = await import('./io/askpass.js')
-      return withDeadline({ signal, timeoutMs, expired }, (deadline) =>
-        runAskpass(source.program, prompt, { signal: deadline, env }),
-      )
-    }
-    case 'terminal': {
-      const { askTerminal } = await import('./io/terminal.js')
-      return withDeadline({ signal, timeoutMs, expired }, (deadline) =>
-        askTerminal(prompt, { signal: deadline }),
-      )
-    }
-    default:
-      throw new HoldfastError('PIN_NEEDED', `the token wants a PIN. Ways to give one: ${PIN_WAYS}`)
-  }
 }

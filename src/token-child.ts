@@ -1,56 +1,34 @@
 /**
- * The child process that loads the PKCS#11 module, reads a stored PIN, signs, and ends. A module that hangs,
+ * The child process that loads the PKCS#11 module, reads a stored PIN, signs or administers, and ends. A module that hangs,
  * crashes or prints costs one signature and never the program. Messages travel on descriptor 3; the module's
  * own output on 1 and 2 is the parent's to capture or to throw away.
  */
 
+import { parseAdminRequest } from './core/admin-protocol.js'
 import { parseCertificate } from './core/certificate.js'
 import { HoldfastError } from './core/errors.js'
-import {
-  type PinIdentity,
-  parsePin,
-  type TokenIdentity,
-  verifyPinLength,
-  verifyPinMayBeTried,
-} from './core/pin.js'
-import { isPinRefusal } from './core/pin-record.js'
-import { type TokenInfo, unpad } from './core/pkcs11-match.js'
 import { parsePkcs11Uri } from './core/pkcs11-uri.js'
 import {
-  type ChildPin,
+  type AdministerRequest,
   formatFailure,
   type GuardSettings,
+  type ModuleReference,
   type OpenRequest,
-  type PinNeed,
+  type PinPlaces,
   PRELOAD,
 } from './core/token-protocol.js'
 import { locateModule } from './io/module/locate.js'
 import { findObstacle, findRisk } from './io/module/obstacle.js'
-import { findTpmStore } from './io/module/tpm-store.js'
 import { receiveBytes, receiveMessage, send } from './io/parent-channel.js'
-import { readPinFile } from './io/pin-file.js'
-import { type PinGuardOptions, rememberRefusal, withPinGuard } from './io/pin-guard/pin-guard.js'
+import type { ModuleAccess } from './io/token/module.js'
 import type { Login, OpenToken, TokenQuery } from './io/token/token.js'
 import { createWatchdog, type Watchdog } from './io/watchdog.js'
+import { createLogins, type Logins } from './token-login.js'
 
 function parseQuery(request: OpenRequest): TokenQuery {
-  const { platform, arch, env } = process
-  const surroundings = {
-    env,
-    get cwd() {
-      return process.cwd()
-    },
-    uid: geteuid(),
-    machine: { platform, arch },
-    warn: (warning: string) => send({ warning }),
-  }
-  const module = locateModule(request.module, surroundings)
-  const risk = findRisk(module, surroundings)
-  if (risk !== undefined) surroundings.warn(risk)
   return {
-    module: module.path,
-    warn: surroundings.warn,
-    findObstacle: (library) => findObstacle(module, surroundings, library),
+    ...findAccess(request.module),
+    warn,
     certificate:
       request.certificate === undefined
         ? undefined
@@ -60,106 +38,29 @@ function parseQuery(request: OpenRequest): TokenQuery {
   }
 }
 
-function identify(token: TokenInfo): TokenIdentity {
-  const [manufacturer, model, serial, label] = [
-    token.manufacturer,
-    token.model,
-    token.serial,
-    token.label,
-  ].map(unpad) as [string, string, string, string]
-  const identity = { manufacturer, model, serial, label }
-  // tpm2-pkcs11 gives every token the serial number zero.
-  return /^0+$/.test(serial) ? { ...identity, store: findTpmStore(process.env, process.cwd()) } : identity
-}
-
-/** Logs in for one use of the token. */
-interface Logins {
-  readonly login: Login
-  /** To be told of a failure after a login, such as that of a PIN for one signature. @returns what to throw */
-  explain(error: unknown): Promise<unknown>
-  wipe(): void
-}
-
-/** Gets the PIN where it is and tries it once, inside the guard. */
-function createLogins({ pin: source, guard }: OpenRequest, watchdog: Watchdog): Logins {
-  const pins: Uint8Array[] = []
-  let latest: PinGuardOptions | undefined
-  const logIn = async (info: TokenInfo, attempt: (pin: string) => void) => {
-    const token = identify(info)
-    verifyPinMayBeTried(info.flags, source.kind, token.label)
-    const { pin, identity } = await obtainPin(source, { token, flags: info.flags }, watchdog)
-    pins.push(pin)
-    verifyPinLength(pin, { min: info.minPinLength, max: info.maxPinLength }, token.label)
-    const tryPin = () => {
-      try {
-        attempt(Buffer.from(pin.buffer, pin.byteOffset, pin.length).toString('utf8'))
-      } catch (error) {
-        throw nameSource(error, source, guard)
-      }
-    }
-    const options = {
-      token,
-      pin: identity,
-      directories: guard.directories,
-      uid: geteuid(),
-      now: () => new Date(),
-      // Some of the time is for the login itself.
-      signal: AbortSignal.timeout(Math.max(0, Math.floor(0.75 * watchdog.leftMs()))),
-    }
-    if (!guard.enabled) return tryPin()
-    await withPinGuard(options, tryPin)
-    latest = options
+/** The module's file, verified, and how to look for what is in its way. */
+function findAccess(reference: ModuleReference): ModuleAccess {
+  const { platform, arch, env } = process
+  const surroundings = {
+    env,
+    get cwd() {
+      return process.cwd()
+    },
+    uid: geteuid(),
+    machine: { platform, arch },
+    warn,
   }
+  const module = locateModule(reference, surroundings)
+  const risk = findRisk(module, surroundings)
+  if (risk !== undefined) warn(risk)
   return {
-    async login(info, attempt) {
-      latest = undefined
-      await logIn(info, attempt)
-    },
-    async explain(error) {
-      if (latest === undefined) return error
-      return rememberRefusal(latest, nameSource(error, source, guard))
-    },
-    wipe() {
-      for (const pin of pins) pin.fill(0)
-    },
+    module: module.path,
+    findObstacle: (library) => findObstacle(module, surroundings, library),
   }
 }
 
-/** Says which stored PIN it is that a token refuses. */
-function nameSource(error: unknown, { kind, name }: ChildPin, { enabled }: GuardSettings): unknown {
-  if (kind === 'terminal' || !isPinRefusal(error, true)) return error
-  const { code, message } = error as HoldfastError
-  const more = enabled ? '' : '; with --pin-guard off each further run costs one more try'
-  return new HoldfastError(code, `${message}; the PIN came from ${name}: correct it there${more}`, {
-    cause: error,
-  })
-}
-
-/** The PIN, and what tells it from another one. */
-async function obtainPin(
-  source: ChildPin,
-  need: PinNeed,
-  watchdog: Watchdog,
-): Promise<{ pin: Uint8Array; identity: PinIdentity }> {
-  const { kind, name } = source
-  if (source.path !== undefined) {
-    const credentialsDirectory = process.env.CREDENTIALS_DIRECTORY
-    const { warnings, ...stored } = await readPinFile(source.path, { uid: geteuid(), credentialsDirectory })
-    for (const warning of warnings) send({ warning })
-    return stored
-  }
-  send({ needPin: need })
-  watchdog.pause()
-  const answer = receiveMessage()
-  const bytes = answer === undefined ? undefined : receiveBytes()
-  watchdog.resume()
-  if (bytes === undefined) throw new HoldfastError('INTERRUPTED', 'nobody gave the PIN')
-  try {
-    const pin = parsePin(bytes, name)
-    return { pin, identity: kind === 'terminal' ? { kind: 'typed' } : { kind: 'secret', name, pin } }
-  } finally {
-    bytes.fill(0)
-  }
+function warn(warning: string): void {
+  send({ warning })
 }
 
 function geteuid(): number {
@@ -167,9 +68,9 @@ function geteuid(): number {
 }
 
 /** The binding is loaded here, so that a missing addon can be reported like every other failure. */
-async function importToken(): Promise<typeof import('./io/token/token.js')> {
+async function withBinding<T>(load: () => Promise<T>): Promise<T> {
   try {
-    return await import('./io/token/token.js')
+    return await load()
   } catch (cause) {
     throw new HoldfastError(
       'ADDON_MISSING',
@@ -179,6 +80,9 @@ async function importToken(): Promise<typeof import('./io/token/token.js')> {
   }
 }
 
+const importToken = () => withBinding(() => import('./io/token/token.js'))
+const importProvision = () => withBinding(() => import('./io/provision/administration.js'))
+
 async function main(): Promise<void> {
   const parent = process.ppid
   // Whoever starts the child early and is sure that a token will be used has the module's binding loaded early.
@@ -187,18 +91,67 @@ async function main(): Promise<void> {
   await preloaded?.catch(() => undefined)
   const first = receiveMessage()
   if (first === undefined) return
-  if (!('open' in first)) throw new Error('expected a request to open')
   const watchdog = createWatchdog(parent)
-  watchdog.start(first.open.timeoutMs)
-  const { withToken } = await (preloaded ?? importToken())
-  const query = parseQuery(first.open)
-  const logins = createLogins(first.open, watchdog)
-  await withToken(query, logins.login, async (open) => {
-    await serve(open, watchdog)
-      .catch(async (error) => fail(await logins.explain(error)))
-      .finally(() => logins.wipe())
+  if ('open' in first) return open(first.open, watchdog, preloaded ?? importToken())
+  if ('administer' in first) return administer(first.administer, watchdog)
+  throw new Error('expected a request to open or to administer')
+}
+
+async function open(
+  request: OpenRequest,
+  watchdog: Watchdog,
+  loading: ReturnType<typeof importToken>,
+): Promise<void> {
+  watchdog.start(request.timeoutMs)
+  const { withToken } = await loading
+  const query = parseQuery(request)
+  const logins = createChildLogins({ user: request.pin }, request.guard, watchdog)
+  const login: Login = (token, attempt) => logins.tryPin('user', token, attempt)
+  await withToken(query, login, async (openToken) => {
+    await untilTheParentIsDone(logins, () => serve(openToken, watchdog))
     watchdog.finish()
   })
+}
+
+/** Performs what is asked, one thing after the other, with one login for all. */
+async function administer(request: AdministerRequest, watchdog: Watchdog): Promise<void> {
+  watchdog.start(request.timeoutMs)
+  const { withAdministration } = await importProvision()
+  const logins = createChildLogins(request.pins, request.guard, watchdog)
+  const access = findAccess(request.module)
+  await withAdministration(access, { ...logins, warn }, async (perform) => {
+    await untilTheParentIsDone(logins, async () => {
+      for (let message = next(watchdog); message !== undefined; message = next(watchdog)) {
+        if (!('perform' in message)) throw new Error('expected something to do')
+        send({ performed: await perform(parseAdminRequest(message.perform)) })
+      }
+    })
+    watchdog.finish()
+  })
+}
+
+/** The parent's next message. While it is waited for, no time of the module's is spent. */
+function next(watchdog: Watchdog): ReturnType<typeof receiveMessage> {
+  watchdog.pause()
+  const message = receiveMessage()
+  watchdog.resume()
+  return message
+}
+
+function createChildLogins(places: PinPlaces, guard: GuardSettings, watchdog: Watchdog): Logins {
+  return createLogins(places, guard, {
+    env: process.env,
+    cwd: () => process.cwd(),
+    uid: geteuid(),
+    watchdog,
+  })
+}
+
+/** Tells of a failure before the module is finalized, which may take its time or never end. */
+async function untilTheParentIsDone(logins: Logins, serve: () => Promise<void>): Promise<void> {
+  await serve()
+    .catch(async (error) => fail(await logins.explain(error)))
+    .finally(() => logins.wipe())
 }
 
 /** Opens the token and signs until the parent has had enough. */
@@ -211,13 +164,7 @@ async function serve(open: () => Promise<OpenToken>, watchdog: Watchdog): Promis
     },
   })
   token.prepare()
-  for (;;) {
-    watchdog.pause()
-    const message = receiveMessage()
-    watchdog.resume()
-    if (message === undefined) return
-    send({ signed: true }, await token.sign(receiveBytes()))
-  }
+  while (next(watchdog) !== undefined) send({ signed: true }, await token.sign(receiveBytes()))
 }
 
 function fail(error: unknown): void {

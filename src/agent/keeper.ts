@@ -10,7 +10,7 @@ import { HoldfastError } from '../core/errors.js'
 import { verifyPinMayBeTried } from '../core/pin.js'
 import { isTransient } from '../core/refresh-schedule.js'
 import type { PinNeed } from '../core/token-protocol.js'
-import type { PinGiver } from '../source.js'
+import type { PinGiver } from '../pin-answer.js'
 import { type Clock, createRefresher, type RefresherState } from './refresher.js'
 import type { TakeOptions } from './shelf.js'
 

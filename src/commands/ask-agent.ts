@@ -21,7 +21,7 @@ import { formatPrintable } from '../core/printable.js'
 import type { PinNeed } from '../core/token-protocol.js'
 import { findUserId } from '../io/accounts.js'
 import { callAgent, findSockets } from '../io/agent-socket/client.js'
-import { findPinSource, givePin } from '../source.js'
+import { findPinSource, givePin } from '../pin-answer.js'
 import type { Context } from './context.js'
 
 /** Which identity is meant. */

@@ -24,8 +24,8 @@ import type { EndpointServer } from '../io/endpoint-server.js'
 import { fingerprintFiles } from '../io/file-fingerprint.js'
 import { createServiceManager } from '../io/service-manager.js'
 import { systemClock } from '../io/steady-clock.js'
+import { asksPerson, findPinSource } from '../pin-answer.js'
 import { parseSession } from '../provider.js'
-import { asksPerson, findPinSource } from '../source.js'
 import type { Context } from './context.js'
 import {
   addEndpointOptions,

@@ -125,7 +125,9 @@ export function parseAgentReply(body: Uint8Array): AgentReply {
 function findPinNeed(value: unknown): PinNeed | undefined {
   const token = (field: unknown) =>
     hasFields(field, { manufacturer: isText, model: isText, serial: isText, label: isText })
-  return hasFields(value, { flags: Number.isSafeInteger, token }) ? (value as PinNeed) : undefined
+  if (!hasFields(value, { flags: Number.isSafeInteger, token })) return undefined
+  // No agent needs another one, and its word is not taken for it.
+  return { ...(value as PinNeed), role: 'user' }
 }
 
 function parseFields(json: Uint8Array): Record<string, unknown> {

@@ -5,7 +5,7 @@
  * reader takes them from the DER (RFC 5280 §4.1). Signatures are verified by node:crypto.
  */
 
-import { createPublicKey, type KeyObject } from 'node:crypto'
+import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { type DerElement, parseInteger, parseOid, readElement, readElements, TAG } from './der.js'
 import { HoldfastError } from './errors.js'
 import type { SigningAlgorithm } from './signer.js'
@@ -223,6 +223,11 @@ export function describe({ serialNumber }: Pick<Certificate, 'serialNumber'>): s
   const [sign, number] = serialNumber < 0n ? ['-', -serialNumber] : ['', serialNumber]
   const hex = number.toString(16)
   return `the certificate with serial ${sign}${hex.length % 2 === 0 ? hex : `0${hex}`}`
+}
+
+/** The subject's common name, the last one if there are several; undefined if it has none. */
+export function commonNameOf({ der }: Certificate): string | undefined {
+  return [new X509Certificate(der).toLegacyObject().subject?.CN].flat().at(-1)
 }
 
 /** Facts about time that a check of validity needs. */

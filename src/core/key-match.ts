@@ -96,8 +96,8 @@ function withoutLeadingZeros(number: Uint8Array): Uint8Array {
   return start < 0 ? number.subarray(0, 0) : number.subarray(start)
 }
 
-/** The point as it may be meant: raw, inside an OCTET STRING, or inside a BIT STRING. */
-function pointForms(ecPoint: Uint8Array): Uint8Array[] {
+/** The point of CKA_EC_POINT as it may be meant: raw, inside an OCTET STRING, or inside a BIT STRING. */
+export function pointForms(ecPoint: Uint8Array): Uint8Array[] {
   const forms = [ecPoint]
   try {
     const { tag, content } = readElement(ecPoint)

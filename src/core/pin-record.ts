@@ -82,7 +82,9 @@ export function pinRecordNames(token: TokenIdentity, pin: StoredPinIdentity): Pi
   const { manufacturer, model, serial, label, store } = token
   const tokenHash = hashFields([manufacturer, model, serial, label, store ?? ''])
   const isFile = pin.kind === 'file'
-  const prefix = `${tokenHash}-${hashFields([pin.kind, isFile ? pin.file.realpath : pin.name])}-`
+  const source = [pin.kind, isFile ? pin.file.realpath : pin.name]
+  // What was learned of a user's PIN says nothing of the security officer's, also where both come from one place.
+  const prefix = `${tokenHash}-${hashFields(pin.owner === 'so' ? [...source, 'so'] : source)}-`
   let tried: string | undefined
   return {
     prefix,

@@ -24,6 +24,14 @@ export type PinSource =
 /** The kinds of {@link PinSource}. */
 export type PinSourceKind = PinSource['kind']
 
+/** Whose PIN of a token: its user's, or that of its security officer, who can set the user's. */
+export type PinOwner = 'user' | 'so'
+
+/** What a PIN is wanted for: to be tried, or to be set. */
+export const PIN_ROLES = ['user', 'so', 'new-user', 'new-so'] as const
+/** One of {@link PIN_ROLES}. */
+export type PinRole = (typeof PIN_ROLES)[number]
+
 /** What tells one token from another. Texts are without the padding of CK_TOKEN_INFO. */
 export interface TokenIdentity {
   readonly manufacturer: string
@@ -53,7 +61,7 @@ export interface PinFileIdentity {
 /**
  * What makes a PIN the same one as at the last try. A file that was not touched since then holds the same PIN. Of a file
  * that is another one, and of any other stored PIN, only the PIN itself can tell; `name` (see {@link formatPinSource})
- * says which source is meant. A person who types knows what was typed.
+ * says which source is meant. A person who types knows what was typed. Without `owner` it is the user's.
  */
 export type PinIdentity =
   | {
@@ -61,8 +69,9 @@ export type PinIdentity =
       readonly name: string
       readonly pin: Uint8Array
       readonly file: PinFileIdentity
+      readonly owner?: PinOwner
     }
-  | { readonly kind: 'secret'; readonly name: string; readonly pin: Uint8Array }
+  | { readonly kind: 'secret'; readonly name: string; readonly pin: Uint8Array; readonly owner?: PinOwner }
   | { readonly kind: 'typed' }
 
 /** What lies around when no source is named. Empty strings count as not set. */
@@ -89,6 +98,19 @@ export interface SecretWords {
 
 /** The words for a token's PIN. */
 export const PIN_WORDS: SecretWords = { name: 'PIN', need: 'the token wants a PIN', ways: PIN_WAYS }
+
+/** The words for each PIN of a token. */
+export const ROLE_WORDS: Readonly<Record<PinRole, SecretWords>> = {
+  user: PIN_WORDS,
+  so: wordsOf('SO PIN', '--so-pin-file FILE'),
+  'new-user': wordsOf('new PIN', '--new-pin-file FILE'),
+  'new-so': wordsOf('new SO PIN', '--so-pin-file FILE'),
+}
+
+function wordsOf(name: string, flag: string): SecretWords {
+  const ways = `${flag}, --askpass PROGRAM, or a terminal in the foreground`
+  return { name, need: `the token wants a ${name}`, ways }
+}
 
 /**
  * The one source to use: the named one, else systemd credential, `HOLDFAST_PIN`, askpass, terminal, the
@@ -178,11 +200,47 @@ export function verifyPinLength(
   }
 }
 
+/**
+ * Refuses a PIN that is to be set and has not the length that the token says it takes.
+ * @param lengths as for {@link verifyPinLength}
+ * @throws HoldfastError PIN_INVALID
+ */
+export function verifyNewPinLength(
+  pin: Uint8Array,
+  lengths: { readonly min: number; readonly max: number },
+  tokenName: string,
+): void {
+  verifyPinLength(pin, lengths, tokenName)
+  if (lengths.min !== 0xffffffff && pin.length < lengths.min) {
+    throw new HoldfastError(
+      'PIN_INVALID',
+      `the new PIN is shorter than the ${lengths.min} bytes that token "${formatPrintable(tokenName)}" wants; nothing was changed`,
+    )
+  }
+}
+
 const CKF_PROTECTED_AUTHENTICATION_PATH = 0x100
 const CKF_USER_PIN_COUNT_LOW = 0x10000
 const CKF_USER_PIN_FINAL_TRY = 0x20000
 const CKF_USER_PIN_LOCKED = 0x40000
 const CKF_USER_PIN_TO_BE_CHANGED = 0x80000
+
+/** The flags that say how a PIN is doing, at the places of the user's: those of the security officer stand 4 bits higher. */
+function pinFlags(flags: number, owner: PinOwner): number {
+  return owner === 'so' ? flags >>> 4 : flags
+}
+
+const PIN_NAMES = { user: 'user PIN', so: 'SO PIN' } as const
+const MENDS = {
+  user: {
+    locked: 'its security officer must unlock it: holdfast token unblock',
+    expired: 'change it with holdfast token set-pin',
+  },
+  so: {
+    locked: 'the maker of the token says how it can be reset',
+    expired: "change it with the token's own tool",
+  },
+} as const
 
 /**
  * Refuses to log in where the token's flags say that it is hopeless, or that the last try would be staked on
@@ -190,18 +248,25 @@ const CKF_USER_PIN_TO_BE_CHANGED = 0x80000
  * @param flags CK_TOKEN_INFO.flags, read just now
  * @throws HoldfastError PIN_LOCKED, PIN_EXPIRED, PIN_PAD_UNSUPPORTED, PIN_FINAL_TRY
  */
-export function verifyPinMayBeTried(flags: number, sourceKind: PinSourceKind, tokenName: string): void {
+export function verifyPinMayBeTried(
+  flags: number,
+  sourceKind: PinSourceKind,
+  tokenName: string,
+  owner: PinOwner = 'user',
+): void {
   const token = `token "${formatPrintable(tokenName)}"`
-  if (flags & CKF_USER_PIN_LOCKED) {
+  const pin = `the ${PIN_NAMES[owner]} of ${token}`
+  const state = pinFlags(flags, owner)
+  if (state & CKF_USER_PIN_LOCKED) {
     throw new HoldfastError(
       'PIN_LOCKED',
-      `the user PIN of ${token} is locked after too many wrong ones: its security officer (SO PIN or PUK) must unlock it`,
+      `${pin} is locked after too many wrong ones: ${MENDS[owner].locked}`,
     )
   }
-  if (flags & CKF_USER_PIN_TO_BE_CHANGED) {
+  if (state & CKF_USER_PIN_TO_BE_CHANGED) {
     throw new HoldfastError(
       'PIN_EXPIRED',
-      `the user PIN of ${token} must be changed before it can be used: change it with the token's own tool or with pkcs11-tool --change-pin`,
+      `${pin} must be changed before it can be used: ${MENDS[owner].expired}`,
     )
   }
   if (flags & CKF_PROTECTED_AUTHENTICATION_PATH) {
@@ -210,19 +275,25 @@ export function verifyPinMayBeTried(flags: number, sourceKind: PinSourceKind, to
       `${token} wants its PIN on a PIN pad or another protected path, which Holdfast cannot use: switch that off in the module's settings, or use another reader`,
     )
   }
-  if (flags & CKF_USER_PIN_FINAL_TRY && sourceKind !== 'terminal') {
+  if (state & CKF_USER_PIN_FINAL_TRY && sourceKind !== 'terminal') {
     throw new HoldfastError(
       'PIN_FINAL_TRY',
-      `${token} has one PIN try left before it locks, and only a PIN typed at a terminal is tried then: log in once by hand, with no other PIN source or with pkcs11-tool --login`,
+      `${pin} has one try left before it locks, and only one typed at a terminal is tried then: log in once by hand, with no other PIN source or with pkcs11-tool --login`,
     )
   }
 }
 
+/** Takes away the flag that forbids a login until the user's PIN is changed: for the change itself. */
+export function withoutPinToBeChanged(flags: number): number {
+  return flags & ~CKF_USER_PIN_TO_BE_CHANGED
+}
+
 /** What the flags say about the tries left; undefined if they say nothing, which is no promise. */
-export function formatTriesLeft(flags: number): string | undefined {
-  if (flags & CKF_USER_PIN_LOCKED) return 'the PIN is now locked'
-  if (flags & CKF_USER_PIN_FINAL_TRY) return 'one try is left before the token locks'
-  if (flags & CKF_USER_PIN_COUNT_LOW) return 'a wrong PIN was entered and few tries may be left'
+export function formatTriesLeft(flags: number, owner: PinOwner = 'user'): string | undefined {
+  const state = pinFlags(flags, owner)
+  if (state & CKF_USER_PIN_LOCKED) return 'the PIN is now locked'
+  if (state & CKF_USER_PIN_FINAL_TRY) return 'one try is left before the token locks'
+  if (state & CKF_USER_PIN_COUNT_LOW) return 'a wrong PIN was entered and few tries may be left'
   return undefined
 }
 
@@ -230,12 +301,15 @@ export function formatTriesLeft(flags: number): string | undefined {
 export function formatPinPrompt(
   token: Pick<TokenIdentity, 'manufacturer' | 'serial' | 'label'>,
   flags: number,
+  role: PinRole = 'user',
 ): string {
   const about = [token.manufacturer, token.serial === '' ? '' : `serial ${token.serial}`]
     .filter((part) => part !== '')
     .join(', ')
-  const tries = formatTriesLeft(flags)
+  const { name } = ROLE_WORDS[role]
+  const isNew = role === 'new-user' || role === 'new-so'
+  const tries = isNew ? undefined : formatTriesLeft(flags, role)
   return formatPrintable(
-    `PIN of token "${token.label}"${about === '' ? '' : ` (${about})`}${tries === undefined ? '' : `, ${tries}`}: `,
+    `${name[0]!.toUpperCase()}${name.slice(1)} ${isNew ? 'for' : 'of'} token "${token.label}"${about === '' ? '' : ` (${about})`}${tries === undefined ? '' : `, ${tries}`}: `,
   )
 }

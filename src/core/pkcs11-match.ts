@@ -89,15 +89,26 @@ export function matchesObject(uri: Pkcs11Uri, info: ObjectInfo): boolean {
   )
 }
 
+/** A full URI for a token that was found. */
+export function formatTokenUri(token: TokenInfo): string {
+  return formatPkcs11Uri(tokenAttributes(token))
+}
+
+function tokenAttributes(token: TokenInfo): Pkcs11Uri {
+  return {
+    model: unpad(token.model),
+    manufacturer: unpad(token.manufacturer),
+    serial: unpad(token.serial),
+    token: unpad(token.label),
+  }
+}
+
 /**
  * A full URI for an object that was found: for lists of candidates, and to find just this object again.
  */
 export function formatObjectUri(token: TokenInfo, object: ObjectInfo): string {
   return formatPkcs11Uri({
-    model: unpad(token.model),
-    manufacturer: unpad(token.manufacturer),
-    serial: unpad(token.serial),
-    token: unpad(token.label),
+    ...tokenAttributes(token),
     id: object.id,
     object: object.label,
     type: object.type,

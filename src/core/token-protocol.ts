@@ -1,12 +1,14 @@
 /**
  * What the program and its token child say to each other: one request to open, then any number of
- * signatures, on a pipe of their own. A frame is a 4-byte big-endian length, one byte for its kind (`J` JSON,
+ * signatures; or one to administer, then any number of things to do; on a pipe of their own. A frame is a 4-byte big-endian length, one byte for its kind (`J` JSON,
  * `B` bytes) and the payload. Secrets travel only as `B` frames, so that no PIN ever stands inside a JSON text.
  */
 
+import type { AdminRequest } from './admin-protocol.js'
 import { HoldfastError, isErrorCode } from './errors.js'
+import { COUNT, listOf, oneOf, optional, record, type Shape, TEXT } from './json-shape.js'
 import { isPresetName, type PresetName } from './module-preset.js'
-import type { PinSource, TokenIdentity } from './pin.js'
+import { PIN_ROLES, type PinRole, type PinSource, type TokenIdentity } from './pin.js'
 
 /** Argument of the child that makes it load the PKCS#11 binding before it has been told what for. */
 export const PRELOAD = '--preload'
@@ -25,6 +27,19 @@ export interface OpenRequest {
   /** Time for everything that the module does, in milliseconds; waiting for a person's PIN is not counted. */
   readonly timeoutMs: number
 }
+
+/** First message to a child that is to change a token, or to say what is in it. */
+export interface AdministerRequest {
+  readonly module: ModuleReference
+  /** Where the PINs are that may be wanted. */
+  readonly pins: PinPlaces
+  readonly guard: GuardSettings
+  /** As for {@link OpenRequest}. */
+  readonly timeoutMs: number
+}
+
+/** The place of each PIN. */
+export type PinPlaces = Readonly<Partial<Record<PinRole, ChildPin>>>
 
 /** Loads every module that the machine has configured; nothing has to be named then. */
 export const DEFAULT_MODULE = 'p11-kit-proxy.so'
@@ -51,10 +66,11 @@ export function parseModuleReference(text: string): ModuleReference {
   return isPresetName(text) ? { preset: text } : { path: text }
 }
 
-/** What whoever is asked for a PIN must know: which token, and its CKF_ flags. */
+/** What whoever is asked for a PIN must know: which token, its CKF_ flags, and which of its PINs. */
 export interface PinNeed {
   readonly token: TokenIdentity
   readonly flags: number
+  readonly role: PinRole
 }
 
 /** Where the PIN guard keeps its records. */
@@ -65,17 +81,23 @@ export interface GuardSettings {
 }
 
 /** Messages to the child. `sign` is followed by one `B` frame, the message to sign; `pin` by one, the PIN. */
-export type ToChild = { readonly open: OpenRequest } | { readonly sign: true } | { readonly pin: true }
+export type ToChild =
+  | { readonly open: OpenRequest }
+  | { readonly sign: true }
+  | { readonly administer: AdministerRequest }
+  | { readonly perform: AdminRequest }
+  | { readonly pin: true }
 
 /**
  * Messages from the child. `signed` is followed by one `B` frame, the signature. `needPin` asks the
- * program for the PIN.
+ * program for the PIN. What `performed` holds is looked at by admin-protocol.
  */
 export type FromChild =
   | { readonly opened: { certificate: string; chain: readonly string[] } }
   | { readonly needPin: PinNeed }
   | { readonly warning: string }
   | { readonly signed: true }
+  | { readonly performed: object }
   | { readonly failed: { code: string; message: string } }
 
 const HEADER_LENGTH = 5
@@ -127,35 +149,18 @@ function parseJson(payload: Buffer): unknown {
 /** What a warning may say, in characters. */
 const MAX_WARNING_LENGTH = 500
 
-const TEXT = (value: unknown) => typeof value === 'string'
-
 /** What must be in each message of the child, by its one key. */
-const SHAPES: Readonly<Record<string, (value: unknown) => boolean>> = {
-  opened: (value) =>
-    hasFields(value, {
-      certificate: TEXT,
-      chain: (chain) => Array.isArray(chain) && chain.every(TEXT),
-    }),
-  needPin: (value) =>
-    hasFields(value, {
-      flags: Number.isSafeInteger,
-      token: (token) =>
-        hasFields(token, {
-          manufacturer: TEXT,
-          model: TEXT,
-          serial: TEXT,
-          label: TEXT,
-          store: (store) => store === undefined || TEXT(store),
-        }),
-    }),
+const SHAPES: Readonly<Record<string, Shape>> = {
+  opened: record({ certificate: TEXT, chain: listOf(TEXT) }),
+  needPin: record({
+    flags: COUNT,
+    role: oneOf(...PIN_ROLES),
+    token: record({ manufacturer: TEXT, model: TEXT, serial: TEXT, label: TEXT, store: optional(TEXT) }),
+  }),
   warning: TEXT,
   signed: (value) => value === true,
-  failed: (value) => hasFields(value, { code: TEXT, message: TEXT }),
-}
-
-function hasFields(value: unknown, fields: Readonly<Record<string, (field: unknown) => boolean>>): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  return Object.entries(fields).every(([name, isValid]) => isValid((value as Record<string, unknown>)[name]))
+  performed: record({}),
+  failed: record({ code: TEXT, message: TEXT }),
 }
 
 /**

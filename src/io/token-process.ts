@@ -41,8 +41,11 @@ export interface TokenChildOptions {
 }
 
 /** How to start the child, and who answers it. */
-export interface TokenProcessOptions extends TokenChildOptions {
-  readonly request: OpenRequest
+export interface ConversationOptions extends TokenChildOptions {
+  /** Time for all that the module does, in milliseconds. */
+  readonly timeoutMs: number
+  /** How many PINs the child may ask for. */
+  readonly maxPins: number
   /** A child that was started early, if there is one left. */
   readonly takeChild?: (() => TokenChild | undefined) | undefined
   /** Gets the PIN from a person, a program or the environment; it is then wiped. Only called if the token wants one. */
@@ -50,6 +53,11 @@ export interface TokenProcessOptions extends TokenChildOptions {
   readonly warn: (text: string) => void
   /** Receives times, and what the module printed. */
   readonly debug?: ((text: string) => void) | undefined
+}
+
+/** How to start the child, who answers it, and what it is asked to open. */
+export interface TokenProcessOptions extends Omit<ConversationOptions, 'timeoutMs' | 'maxPins'> {
+  readonly request: OpenRequest
 }
 
 /** Secrets that a module has no business with. */
@@ -63,8 +71,10 @@ const OUTPUT_LIMIT = 64 * 1024
 const FINALIZE_LIMIT_MS = 5000
 const FINALIZE_WAIT_MS = 1500
 
-/** How many warnings of one child are passed on, and how many tokens it may ask a PIN for. */
+/** How many warnings of one child are passed on. */
 const MAX_WARNINGS = 10
+
+/** A token is logged in to once, and there are two at most: that of the certificate and that of the key. */
 const MAX_TOKENS = 2
 
 /** How long the pipes of a child that has ended may stay open, in milliseconds. */
@@ -130,28 +140,47 @@ function describeMissing(where: string, cause?: unknown): HoldfastError {
   )
 }
 
+/**
+ * Starts a child, or takes the one that there is, and lends the conversation with it.
+ * @throws HoldfastError ADDON_MISSING, MODULE_FAILED, MODULE_CRASHED, TOKEN_TIMEOUT, INTERRUPTED, and what the child tells
+ */
+export async function withTokenChild<T>(
+  options: ConversationOptions,
+  { signal }: { signal: AbortSignal },
+  use: (child: Conversation) => Promise<T>,
+): Promise<T> {
+  verifyChildScript()
+  const { process: started, failure } =
+    options.takeChild?.() ?? startTokenChild({ ...options, capture: options.debug !== undefined })
+  if (started.pid === undefined) throw describeStart(await failure)
+  const child = talkTo(started, options)
+  const abort = () => child.kill(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    return await use(child)
+  } finally {
+    signal.removeEventListener('abort', abort)
+    await child.end()
+  }
+}
+
 /** A source whose signer is a key in a token; each use is one child. */
 export function createTokenSource(options: TokenProcessOptions): SignerSource {
+  const { request } = options
+  const conversation = { ...options, timeoutMs: request.timeoutMs, maxPins: MAX_TOKENS }
   return {
-    async withSigner(use, { signal }) {
+    withSigner(use, { signal }) {
       const startedAt = now()
       const trace = (what: string) => options.debug?.(`${what} after ${Math.round(now() - startedAt)} ms`)
-      verifyChildScript()
-      const { process: started, failure } =
-        options.takeChild?.() ?? startTokenChild({ ...options, capture: options.debug !== undefined })
-      if (started.pid === undefined) throw describeStart(await failure)
-      const child = talkTo(started, options)
-      const abort = () => child.kill(signal.reason)
-      signal.addEventListener('abort', abort, { once: true })
-      try {
-        child.send({ open: options.request })
+      return withTokenChild(conversation, { signal }, async (child) => {
+        child.send({ open: request })
         const { opened } = await child.answer('opened', { signal })
         trace('the token child found the certificate')
         // The child repeats a certificate that it was given; no module is to put another in its place.
-        const { certificate = opened.certificate } = options.request
+        const { certificate = opened.certificate } = request
         if (certificate !== opened.certificate) throw strayBytes()
         const der = Buffer.from(certificate, 'base64')
-        return await use({
+        return use({
           certificate: der,
           chain: opened.chain.map((der) => Buffer.from(der, 'base64')),
           get algorithm() {
@@ -164,31 +193,33 @@ export function createTokenSource(options: TokenProcessOptions): SignerSource {
             return child.answerBytes()
           },
         })
-      } finally {
-        signal.removeEventListener('abort', abort)
-        await child.end()
-      }
+      })
     },
   }
 }
 
 type Answer<Key extends string> = Extract<FromChild, Record<Key, unknown>>
 
-interface Conversation {
+/** What the program and its child have to say to each other. */
+export interface Conversation {
   send(message: ToChild, bytes?: Uint8Array): void
-  answer<Key extends 'opened' | 'signed'>(key: Key, options: { signal: AbortSignal }): Promise<Answer<Key>>
+  /** Waits for the answer of this name, gives PINs meanwhile, and throws what the child tells of a failure. */
+  answer<Key extends 'opened' | 'signed' | 'performed'>(
+    key: Key,
+    options: { signal: AbortSignal },
+  ): Promise<Answer<Key>>
   answerBytes(): Promise<Uint8Array>
   kill(reason: unknown): void
   /** Lets the child end by itself, or be killed at the deadline; waits for that only to report what it printed. */
   end(): Promise<void>
 }
 
-function talkTo(child: ChildProcess, options: TokenProcessOptions): Conversation {
+function talkTo(child: ChildProcess, options: ConversationOptions): Conversation {
   const channel = child.stdio[3] as Duplex
   const output = captureOutput(child)
   const closed = new Promise((resolve) => child.once('close', resolve))
   const frames = createFrameQueue(child, channel)
-  const { timeoutMs } = options.request
+  const { timeoutMs } = options
   const deadline = createDeadline(timeoutMs, () => {
     frames.fail(
       new HoldfastError(
@@ -207,10 +238,9 @@ function talkTo(child: ChildProcess, options: TokenProcessOptions): Conversation
   }
   const askedFor = new Set<string>()
   const givePin = async (need: PinNeed, signal: AbortSignal) => {
-    // A token is logged in to once, and there are two at most: that of the certificate and that of the key.
-    const token = JSON.stringify(need.token)
-    if (askedFor.has(token) || askedFor.size === MAX_TOKENS) throw strayBytes()
-    askedFor.add(token)
+    const pinOfToken = JSON.stringify([need.token, need.role])
+    if (askedFor.has(pinOfToken) || askedFor.size === options.maxPins) throw strayBytes()
+    askedFor.add(pinOfToken)
     deadline.stop()
     const pin = await options.givePin(need, { signal })
     send({ pin: true }, pin)

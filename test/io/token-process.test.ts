@@ -17,6 +17,7 @@ describe('createTokenSource', () => {
   const need = (label: string): PinNeed => ({
     token: { manufacturer: 'm', model: 'm', serial: '1', label },
     flags: 5,
+    role: 'user',
   })
   const opened = (certificate = 'AQ=='): FromChild => ({
     opened: { certificate, chain: [] },

@@ -6,17 +6,57 @@
 import pkcs11js from 'pkcs11js'
 import { type ErrorCode, HoldfastError } from '../../core/errors.js'
 import { PRESET_NAMES } from '../../core/module-preset.js'
+import type { ModuleInfo } from '../../core/pkcs11-match.js'
 import { formatList } from '../../core/token-search.js'
 
 /** CKF_OS_LOCKING_OK: without it modules may do no locking against their own threads. */
 const INITIALIZE_FLAGS = 2
 
+/** A module that may be loaded. */
+export interface ModuleAccess {
+  /** Path of the module, or a bare name for the dynamic linker. */
+  readonly module: string
+  /** Looks for what keeps the module from its tokens, after it failed or showed none. */
+  readonly findObstacle: (library?: ModuleInfo) => HoldfastError | undefined
+}
+
 /**
- * Loads and initializes a module; whoever calls must C_Finalize it.
- * @param path of a file that may be loaded, or a bare name for the dynamic linker
- * @throws HoldfastError MODULE_NOT_FOUND, MODULE_INVALID, TOKEN_FAILED
+ * Loads and initializes a module, lends it, and finalizes it on every way out. Since finalizing may hang or crash, `use`
+ * must have told its result, also that of a failure, before it ends.
+ * @throws HoldfastError MODULE_NOT_FOUND, MODULE_INVALID, TOKEN_FAILED, or what `findObstacle` finds
  */
-export function loadModule(path: string): pkcs11js.PKCS11 {
+export async function withModule(
+  { module: path, findObstacle }: ModuleAccess,
+  use: (module: pkcs11js.PKCS11) => Promise<void>,
+): Promise<void> {
+  let module: pkcs11js.PKCS11
+  try {
+    module = loadModule(path)
+  } catch (error) {
+    throw findObstacle() ?? error
+  }
+  try {
+    await use(module)
+  } finally {
+    try {
+      module.C_Finalize()
+    } catch {
+      // The answer is out; a module that cannot end cleanly must not turn it into a failure.
+    }
+  }
+}
+
+/** What a module says of itself. */
+export function readLibrary(module: pkcs11js.PKCS11): ModuleInfo {
+  const info = call('C_GetInfo', () => module.C_GetInfo())
+  return {
+    manufacturer: info.manufacturerID,
+    description: info.libraryDescription,
+    version: info.libraryVersion,
+  }
+}
+
+function loadModule(path: string): pkcs11js.PKCS11 {
   const module = new pkcs11js.PKCS11()
   try {
     module.load(path)

@@ -139,7 +139,7 @@ export function chooseKeyToken(
   if (others.length > 0) {
     throw new HoldfastError(
       'TOKEN_AMBIGUOUS',
-      `${candidates.length} tokens match the PKCS#11 URI of the key; add serial or token to it: ${describeAll(candidates)}`,
+      `${candidates.length} tokens match the PKCS#11 URI; add serial or token to it: ${describeAll(candidates)}`,
     )
   }
   return only
@@ -167,27 +167,42 @@ export function findKey(
   return chooseKey(token.info, certificate, certificateId, byId)
 }
 
-function listKeys(sessions: Sessions, token: PresentToken, id: Uint8Array | undefined): FoundKey<Buffer>[] {
+/** The private keys of a token, all or those with an id. */
+export function listKeys(
+  sessions: Sessions,
+  token: PresentToken,
+  id: Uint8Array | undefined,
+): FoundKey<Buffer>[] {
   const keys = sessions.objects(token, [
     { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PRIVATE_KEY },
     ...(id === undefined ? [] : [{ type: pkcs11js.CKA_ID, value: Buffer.from(id) }]),
   ])
   return keys.map((handle) => {
-    const id = sessions.attribute(token, handle, pkcs11js.CKA_ID) ?? Buffer.alloc(0)
-    const attribute = (type: number) => sessions.attribute(token, handle, type)
-    return {
-      handle,
-      id,
-      label: attribute(pkcs11js.CKA_LABEL)?.toString('utf8') ?? '',
-      publicAttributes: {
-        publicKeyInfo: attribute(CKA_PUBLIC_KEY_INFO),
-        modulus: attribute(pkcs11js.CKA_MODULUS),
-        publicExponent: attribute(pkcs11js.CKA_PUBLIC_EXPONENT),
-        ecParams: attribute(pkcs11js.CKA_EC_PARAMS),
-        ecPoint: attribute(pkcs11js.CKA_EC_POINT) ?? readPublicPoint(sessions, token, id),
-      },
-    }
+    const key = readKey(sessions, token, handle)
+    const { ecPoint = readPublicPoint(sessions, token, key.id) } = key.publicAttributes
+    return { ...key, publicAttributes: { ...key.publicAttributes, ecPoint } }
   })
+}
+
+/** What one key object, private or public, shows of itself. */
+export function readKey(
+  sessions: Sessions,
+  token: PresentToken,
+  handle: Buffer,
+): FoundKey<Buffer> & { readonly id: Buffer } {
+  const attribute = (type: number) => sessions.attribute(token, handle, type)
+  return {
+    handle,
+    id: attribute(pkcs11js.CKA_ID) ?? Buffer.alloc(0),
+    label: attribute(pkcs11js.CKA_LABEL)?.toString('utf8') ?? '',
+    publicAttributes: {
+      publicKeyInfo: attribute(CKA_PUBLIC_KEY_INFO),
+      modulus: attribute(pkcs11js.CKA_MODULUS),
+      publicExponent: attribute(pkcs11js.CKA_PUBLIC_EXPONENT),
+      ecParams: attribute(pkcs11js.CKA_EC_PARAMS),
+      ecPoint: attribute(pkcs11js.CKA_EC_POINT),
+    },
+  }
 }
 
 /** SoftHSM shows the point only on the public key object. */

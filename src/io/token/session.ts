@@ -6,12 +6,13 @@
 
 import pkcs11js from 'pkcs11js'
 import { HoldfastError } from '../../core/errors.js'
-import { formatTriesLeft } from '../../core/pin.js'
-import { type SlotInfo, type TokenInfo, unpad } from '../../core/pkcs11-match.js'
+import { formatTriesLeft, type PinOwner } from '../../core/pin.js'
+import { type ModuleInfo, type SlotInfo, type TokenInfo, unpad } from '../../core/pkcs11-match.js'
 import { describeToken } from '../../core/token-search.js'
-import { ABSENT, call, numberOf, translate } from './module.js'
+import { ABSENT, call, type ModuleAccess, numberOf, translate } from './module.js'
 
-const CKF = { TOKEN_INITIALIZED: 0x400, RW_SESSION: 2, SERIAL_SESSION: 4 } as const
+/** Flags of C_OpenSession, and that of a token which is initialised. */
+export const CKF = { TOKEN_INITIALIZED: 0x400, RW_SESSION: 2, SERIAL_SESSION: 4 } as const
 
 /** Errors of C_Login that have a cause of their own, so that the token did not judge the PIN. */
 const LOGIN_NOT_JUDGED: ReadonlySet<number> = new Set([
@@ -31,7 +32,7 @@ const LOGIN_NOT_JUDGED: ReadonlySet<number> = new Set([
 ])
 
 /** User types of C_Login. */
-export const CKU = { USER: 1, CONTEXT_SPECIFIC: 2 } as const
+export const CKU = { SO: 0, USER: 1, CONTEXT_SPECIFIC: 2 } as const
 
 /**
  * Gets the PIN for `token` and calls `attempt` with it, once. `attempt` throws PIN_INCORRECT and its kin
@@ -47,17 +48,25 @@ export interface PresentToken {
   readonly info: TokenInfo
 }
 
+/** True for a token that can be used; the slot of one that is empty yet is there, too. */
+export function isInitialized({ flags }: TokenInfo): boolean {
+  return (flags & CKF.TOKEN_INITIALIZED) !== 0
+}
+
 /**
- * The initialised tokens that are present. A slot that cannot be read does not hide the others: with p11-kit it may
+ * The tokens that are present, the initialised ones unless others are wanted. A slot that cannot be read does not hide the others: with p11-kit it may
  * belong to another module.
  * @throws HoldfastError TOKEN_FAILED if there are slots and none can be read
  */
-export function listTokens(module: pkcs11js.PKCS11): PresentToken[] {
+export function listTokens(
+  module: pkcs11js.PKCS11,
+  isWanted: (info: TokenInfo) => boolean = isInitialized,
+): PresentToken[] {
   const slots = call('C_GetSlotList', () => module.C_GetSlotList(true))
   const faults: unknown[] = []
   const tokens = slots.flatMap((slot) => {
     try {
-      return readToken(module, slot) ?? []
+      return readToken(module, slot, isWanted) ?? []
     } catch (error) {
       faults.push(error)
       return []
@@ -67,11 +76,37 @@ export function listTokens(module: pkcs11js.PKCS11): PresentToken[] {
   return tokens
 }
 
-/** Undefined for a token that is not initialised, or that went away since the list was made. */
-function readToken(module: pkcs11js.PKCS11, slot: Buffer): PresentToken | undefined {
+/**
+ * {@link listTokens}, and where that fails or shows none, what is in the way: some modules say nothing of a device that
+ * they cannot reach.
+ * @throws HoldfastError TOKEN_FAILED, or what `findObstacle` finds
+ */
+export function listReachableTokens(
+  module: pkcs11js.PKCS11,
+  library: ModuleInfo,
+  { findObstacle }: ModuleAccess,
+  isWanted: (info: TokenInfo) => boolean = isInitialized,
+): PresentToken[] {
+  let tokens: PresentToken[]
+  try {
+    tokens = listTokens(module, isWanted)
+  } catch (error) {
+    throw findObstacle(library) ?? error
+  }
+  const obstacle = tokens.length === 0 ? findObstacle(library) : undefined
+  if (obstacle !== undefined) throw obstacle
+  return tokens
+}
+
+/** Undefined for a token that is not wanted, or that went away since the list was made. */
+function readToken(
+  module: pkcs11js.PKCS11,
+  slot: Buffer,
+  isWanted: (info: TokenInfo) => boolean,
+): PresentToken | undefined {
   try {
     const info = readTokenInfo(module, slot)
-    if ((info.flags & CKF.TOKEN_INITIALIZED) === 0) return undefined
+    if (!isWanted(info)) return undefined
     const slotInfo = module.C_GetSlotInfo(slot)
     return {
       slot,
@@ -88,7 +123,8 @@ function readToken(module: pkcs11js.PKCS11, slot: Buffer): PresentToken | undefi
   }
 }
 
-function readTokenInfo(module: pkcs11js.PKCS11, slot: Buffer): TokenInfo {
+/** What the token says of itself right now. */
+export function readTokenInfo(module: pkcs11js.PKCS11, slot: Buffer): TokenInfo {
   const info = module.C_GetTokenInfo(slot)
   return {
     label: info.label,
@@ -112,29 +148,24 @@ export interface Sessions {
   attribute(token: PresentToken, object: Buffer, type: number): Buffer | undefined
 }
 
-/** Sessions are opened read-only, and closed by C_Finalize. */
-export function createSessions(module: pkcs11js.PKCS11, login: Login): Sessions {
+/** Sessions are opened read-only unless something is to be written, and closed by C_Finalize. */
+export function createSessions(
+  module: pkcs11js.PKCS11,
+  login: Login,
+  { readWrite = false }: { readonly readWrite?: boolean } = {},
+): Sessions {
   const sessions = new Map<PresentToken, Buffer>()
   const acceptedPins = new Map<PresentToken, string>()
 
   const open = (token: PresentToken): Buffer => {
     const session =
       sessions.get(token) ??
-      call(`opening ${describeToken(token.info)}`, () => openSession(module, token.slot))
+      call(`opening ${describeToken(token.info)}`, () => openSession(module, token.slot, readWrite))
     sessions.set(token, session)
     return session
   }
-  const loginWith = (token: PresentToken, userType: number, pin: string) => {
-    try {
-      module.C_Login(open(token), userType, pin)
-    } catch (error) {
-      const number = numberOf(error)
-      if (number === pkcs11js.CKR_USER_ALREADY_LOGGED_IN) return
-      // What ykcs11 says of a PIN that does not have 6 to 8 bytes; the card is not asked.
-      if (number === pkcs11js.CKR_ARGUMENTS_BAD) throw pinNotTaken(token, error)
-      throw addTriesLeft(module, token, translateLoginError(token, error))
-    }
-  }
+  const loginWith = (token: PresentToken, userType: number, pin: string) =>
+    logIn(module, { token, session: open(token), userType, pin })
   return {
     open,
     isLoggedIn: (token) => acceptedPins.has(token),
@@ -172,6 +203,40 @@ export function createSessions(module: pkcs11js.PKCS11, login: Login): Sessions 
       }
     },
   }
+}
+
+/** One C_Login. */
+export interface LoginCall {
+  readonly token: PresentToken
+  readonly session: Buffer
+  /** One of {@link CKU}. */
+  readonly userType: number
+  readonly pin: string
+}
+
+/**
+ * Shows the token a PIN. Being logged in already counts as success.
+ * @throws HoldfastError PIN_*, LOGIN_FAILED, TOKEN_*
+ */
+export function logIn(module: pkcs11js.PKCS11, { token, session, userType, pin }: LoginCall): void {
+  try {
+    module.C_Login(session, userType, pin)
+  } catch (error) {
+    if (numberOf(error) === pkcs11js.CKR_USER_ALREADY_LOGGED_IN) return
+    throw explainPin(module, token, error, userType === CKU.SO ? 'so' : 'user')
+  }
+}
+
+/** What to throw for an error of a call that showed the token a PIN. */
+export function explainPin(
+  module: pkcs11js.PKCS11,
+  token: PresentToken,
+  error: unknown,
+  owner: PinOwner,
+): unknown {
+  // What ykcs11 says of a PIN that does not have 6 to 8 bytes; the card is not asked.
+  if (numberOf(error) === pkcs11js.CKR_ARGUMENTS_BAD) return pinNotTaken(token, error)
+  return addTriesLeft(module, token, translateLoginError(token, error), owner)
 }
 
 /** Some modules answer a wrong PIN with CKR_GENERAL_ERROR, CKR_FUNCTION_FAILED or a number of their vendor's own. */
@@ -214,10 +279,15 @@ function pinNotTaken(token: PresentToken, cause: unknown): HoldfastError {
 }
 
 /** What the token says of its tries after one was spent; some tokens never say it. */
-function addTriesLeft(module: pkcs11js.PKCS11, token: PresentToken, error: unknown): unknown {
+function addTriesLeft(
+  module: pkcs11js.PKCS11,
+  token: PresentToken,
+  error: unknown,
+  owner: PinOwner,
+): unknown {
   if (!(error instanceof HoldfastError) || error.code !== 'PIN_INCORRECT') return error
   try {
-    const tries = formatTriesLeft(readTokenInfo(module, token.slot).flags)
+    const tries = formatTriesLeft(readTokenInfo(module, token.slot).flags, owner)
     return tries === undefined
       ? error
       : new HoldfastError(error.code, `${error.message}; ${tries}`, {
@@ -229,12 +299,11 @@ function addTriesLeft(module: pkcs11js.PKCS11, token: PresentToken, error: unkno
 }
 
 /** Some HSMs (AWS CloudHSM) refuse read-only sessions; only for them is a read-write one asked for. */
-function openSession(module: pkcs11js.PKCS11, slot: Buffer): Buffer {
+function openSession(module: pkcs11js.PKCS11, slot: Buffer, readWrite: boolean): Buffer {
   try {
-    return module.C_OpenSession(slot, CKF.SERIAL_SESSION)
+    return module.C_OpenSession(slot, CKF.SERIAL_SESSION | (readWrite ? CKF.RW_SESSION : 0))
   } catch (error) {
-    if (numberOf(error) === pkcs11js.CKR_TOKEN_NOT_RECOGNIZED || ABSENT.has(numberOf(error) ?? -1))
-      throw error
+    if (readWrite || ABSENT.has(numberOf(error) ?? -1)) throw error
     return module.C_OpenSession(slot, CKF.SERIAL_SESSION | CKF.RW_SESSION)
   }
 }

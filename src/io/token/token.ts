@@ -13,24 +13,27 @@ import { type ModuleInfo, matchesModule } from '../../core/pkcs11-match.js'
 import type { Pkcs11Uri } from '../../core/pkcs11-uri.js'
 import type { SigningAlgorithm } from '../../core/signer.js'
 import { describeToken, type FoundKey } from '../../core/token-search.js'
-import { call, loadModule, numberOf, translate } from './module.js'
+import { call, type ModuleAccess, numberOf, readLibrary, translate, withModule } from './module.js'
 import { chooseKeyToken, findCertificate, findKey } from './search.js'
-import { CKU, createSessions, type Login, listTokens, type PresentToken, type Sessions } from './session.js'
+import {
+  CKU,
+  createSessions,
+  type Login,
+  listReachableTokens,
+  type PresentToken,
+  type Sessions,
+} from './session.js'
 import { findTouchNotice } from './touch.js'
 
 export type { Login } from './session.js'
 
 /** What to look for in which module. The certificate is given, or found by `certificateUri`. */
-export interface TokenQuery {
-  /** Path of the module, or a bare name for the dynamic linker. */
-  readonly module: string
+export interface TokenQuery extends ModuleAccess {
   readonly certificate: Certificate | undefined
   readonly certificateUri: Pkcs11Uri | undefined
   readonly keyUri: Pkcs11Uri
   /** Receives what a person must know while the token is used. */
   readonly warn: (text: string) => void
-  /** Looks for what keeps the module from its tokens, after it failed or showed none. */
-  readonly findObstacle: (library?: ModuleInfo) => HoldfastError | undefined
 }
 
 /** A token that holds the key, ready to sign. */
@@ -60,24 +63,7 @@ export async function withToken(
   login: Login,
   use: (open: () => Promise<OpenToken>) => Promise<void>,
 ): Promise<void> {
-  const module = load(query)
-  try {
-    await use(() => openToken(module, query, login))
-  } finally {
-    try {
-      module.C_Finalize()
-    } catch {
-      // The answer is out; a module that cannot end cleanly must not turn it into a failure.
-    }
-  }
-}
-
-function load({ module, findObstacle }: TokenQuery): pkcs11js.PKCS11 {
-  try {
-    return loadModule(module)
-  } catch (error) {
-    throw findObstacle() ?? error
-  }
+  await withModule(query, (module) => use(() => openToken(module, query, login)))
 }
 
 async function openToken(module: pkcs11js.PKCS11, query: TokenQuery, login: Login): Promise<OpenToken> {
@@ -107,15 +93,6 @@ async function openToken(module: pkcs11js.PKCS11, query: TokenQuery, login: Logi
   }
 }
 
-function readLibrary(module: pkcs11js.PKCS11): ModuleInfo {
-  const info = call('C_GetInfo', () => module.C_GetInfo())
-  return {
-    manufacturer: info.manufacturerID,
-    description: info.libraryDescription,
-    version: info.libraryVersion,
-  }
-}
-
 /** The `library-` attributes of the URIs must mean the module that was loaded. */
 function verifyLibrary(library: ModuleInfo, { certificateUri, keyUri }: TokenQuery): void {
   if ([certificateUri, keyUri].every((uri) => uri === undefined || matchesModule(uri, library))) return
@@ -125,25 +102,8 @@ function verifyLibrary(library: ModuleInfo, { certificateUri, keyUri }: TokenQue
   )
 }
 
-/** Some modules say nothing of a device that they cannot reach, and show no token. */
-function listReachableTokens(
-  module: pkcs11js.PKCS11,
-  library: ModuleInfo,
-  { findObstacle }: TokenQuery,
-): PresentToken[] {
-  let tokens: PresentToken[]
-  try {
-    tokens = listTokens(module)
-  } catch (error) {
-    throw findObstacle(library) ?? error
-  }
-  const obstacle = tokens.length === 0 ? findObstacle(library) : undefined
-  if (obstacle !== undefined) throw obstacle
-  return tokens
-}
-
 /** What the token offers and, where the key says so, what the key may be used with. */
-function chooseMechanism(
+export function chooseMechanism(
   module: pkcs11js.PKCS11,
   sessions: Sessions,
   token: PresentToken,
@@ -168,7 +128,8 @@ function chooseMechanism(
   return mechanism
 }
 
-interface SigningPlan {
+/** How to sign with which key. */
+export interface SigningPlan {
   chooseMechanism(key: Buffer): SigningMechanism
   findKey(): FoundKey<Buffer>
   /** Tells the person at the token what it will wait for. */
@@ -176,7 +137,7 @@ interface SigningPlan {
 }
 
 /** One C_SignInit and one C_Sign, unless the token forgot the login in between: then one repeat. */
-async function signOnce(
+export async function signOnce(
   module: pkcs11js.PKCS11,
   sessions: Sessions,
   token: PresentToken,
