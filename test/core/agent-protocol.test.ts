@@ -88,10 +88,12 @@ describe('parseAgentReply', () => {
 
   it('keeps code and message of a failure, and what is to be told whoever has the PIN', () => {
     const token = { manufacturer: 'm', model: 'm', serial: '1', label: 'edge' }
-    const reply = parse({ failed: new HoldfastError('PIN_NEEDED', 'why'), needPin: { token, flags: 4 } })
+    // An agent that asks for another PIN than the user's does not get that.
+    const needPin = { token, flags: 4, role: 'so' as const }
+    const reply = parse({ failed: new HoldfastError('PIN_NEEDED', 'why'), needPin })
     assert.ok('failed' in reply)
     assert.deepEqual([reply.failed.code, reply.failed.message], ['PIN_NEEDED', 'why'])
-    assert.deepEqual(reply.needPin, { token, flags: 4 })
+    assert.deepEqual(reply.needPin, { token, flags: 4, role: 'user' })
   })
 
   it('takes a code that it does not know for a failure of the agent', () => {
