@@ -16,6 +16,8 @@ export interface ShortSessions {
   readonly sessions: Credentials[]
   /** What the next sessions fail with; undefined lets them succeed again. */
   failure: Error | undefined
+  /** What the next sessions wait for. */
+  delay: Promise<void> | undefined
 }
 
 /** An agent that serves `identities`, with sessions of `seconds`. Whoever has one ends it with `agent.stop()`. */
@@ -38,6 +40,7 @@ export async function createShortSessions({
     readIdentities: async () =>
       new Map(Object.entries(identities).map(([name, identity]) => [name, { ...common, ...identity }])),
     createProvider: () => async () => {
+      await short.delay
       if (short.failure !== undefined) throw short.failure
       const number = sessions.length + 1
       const session = {
@@ -58,6 +61,6 @@ export async function createShortSessions({
     onEvent: () => undefined,
   })
   const ledger = createLedger((event, fields) => log.push([event, fields]))
-  const short: ShortSessions = { agent, ledger, log, sessions, failure: undefined }
+  const short: ShortSessions = { agent, ledger, log, sessions, failure: undefined, delay: undefined }
   return short
 }
