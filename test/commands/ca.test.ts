@@ -17,6 +17,7 @@ import { join } from 'node:path'
 import { type CaHome, createCaHome } from '../support/ca.js'
 import { run } from '../support/command.js'
 import { assertFailure } from '../support/outcome.js'
+import { runHoldfastOnTerminal } from '../support/program.js'
 
 const SUBJECT = 'CN=Example Edge CA,O=Example'
 
@@ -113,6 +114,31 @@ describe('holdfast ca', function () {
       assert.equal((await at.ca(args)).status, 0)
       const csr = await at.request('edge', '/CN=edge')
       assert.equal((await at.ca(['sign', csr, '--askpass', askpass])).status, 0)
+    })
+  })
+
+  describe('at a terminal', () => {
+    const play = (args: readonly string[], typed: readonly string[]) =>
+      runHoldfastOnTerminal(['ca', ...args], { home: at.home, prompt: /assphrase.*: $/, typed })
+
+    it('asks for a new passphrase twice, then for that of the key, and shows none', async () => {
+      const typed = ['a new passphrase\n', 'a new passphrase\n']
+      const made = await play(['init', '--subject', SUBJECT], typed)
+      assert.deepEqual([made.stderr, made.status], ['', 0])
+      assert.match(
+        made.screen,
+        /^New passphrase for the key of the CA: \r?\nThe same passphrase again: \r?\n$/,
+      )
+      const list = await play(['crl'], ['a new passphrase\n'])
+      assert.equal(list.status, 0)
+      assert.match(list.screen, /^Passphrase of the CA key \/\S+\/key-[0-9a-f]{40}\.pem: \r?\n$/)
+    })
+
+    it('makes nothing after Ctrl-C', async () => {
+      const { stderr, status } = await play(['init', '--subject', SUBJECT], ['a new passphrase\n', '\u0003'])
+      assert.match(stderr, /interrupted.*\(INTERRUPTED\)\n$/)
+      assert.notEqual(status, 0)
+      await assert.rejects(readdir(at.directory), { code: 'ENOENT' })
     })
   })
 
