@@ -45,10 +45,9 @@ function height(file: string): number {
   if (file.startsWith('core/')) return 0
   if (file.startsWith('io/provision/') || file === 'pin-answer.ts') return 1.5
   if (file.startsWith('io/')) return 1
-  if (['provider.ts', 'source.ts', 'token-login.ts', 'build.ts'].includes(file) || file.startsWith('ca/'))
-    return 2
+  if (['provider.ts', 'source.ts', 'token-login.ts', 'build.ts'].includes(file)) return 2
   if (file === 'identity-provider.ts' || file === 'administration.ts') return 3
-  if (file === 'commands/context.ts' || file.startsWith('agent/')) return 4
+  if (file === 'commands/context.ts' || /^(agent|ca)\//.test(file)) return 4
   if (/^commands\/(ask-agent|(\w+-)?options)\.ts$/.test(file)) return 5
   if (file.startsWith('commands/') || file === 'index.ts' || file === 'token-child.ts') return 6
   if (file === 'cli.ts') return 7

@@ -3,17 +3,16 @@
  * after the key, and the certificate comes last: a folder has one CA, also if two are made in it at once or one half.
  */
 
-import { randomBytes } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
 import { type Certificate, parseCertificatesPem } from '../core/certificate.js'
 import type { NameAttribute } from '../core/distinguished-name.js'
-import { ENCRYPTION_RANDOM_BYTES, encryptPrivateKey, findPrivateKey } from '../core/encrypted-key.js'
 import { HoldfastError } from '../core/errors.js'
 import { formatPem } from '../core/pem.js'
 import { addCaFile, createCaFolder, findCaFile, removeCaFile, verifyHands } from '../io/ca-folder.js'
-import { issueAuthority, keyIdOf } from './issue.js'
-import type { Passphrase } from './passphrase.js'
+import { issueAuthority } from './issue.js'
+import type { KeyRecord } from './key.js'
 import { newSerialNumber } from './serial-number.js'
-import { type CaKeyType, type CaSigner, createKeySigner, generateKey } from './signer.js'
+import type { CaSigner } from './signer.js'
 
 /** A CA that is there. */
 export interface Authority {
@@ -25,13 +24,11 @@ export interface Authority {
 }
 
 const CERTIFICATE = 'ca.pem'
-const keyFile = (publicKeyInfo: Uint8Array) => `key-${keyIdOf(publicKeyInfo)}.pem`
 
 /** Which CA to make. */
 export interface NewAuthority {
   readonly directory: string
   readonly subject: readonly NameAttribute[]
-  readonly keyType: CaKeyType
   readonly notBefore: Date
   readonly notAfter: Date
   readonly uid: number
@@ -46,28 +43,40 @@ export function verifyVacant(directory: string, uid: number): void {
 }
 
 /**
- * Makes a key, encrypts it, and has it certify itself.
- * @throws HoldfastError CA_EXISTS, CA_UNSAFE, OUTPUT_FAILED; there is then no new CA
+ * Has a key certify itself, and puts the certificate and what leads to the key into the folder.
+ * @throws HoldfastError CA_EXISTS, CA_UNSAFE, SIGNATURE_INVALID, OUTPUT_FAILED; there is then no new CA
  */
-export async function createAuthority(ca: NewAuthority, passphrase: Passphrase): Promise<Authority> {
-  const { directory, subject, notBefore, notAfter, uid } = ca
+export async function createAuthority(
+  { directory, subject, notBefore, notAfter, uid }: NewAuthority,
+  signer: CaSigner,
+  key: KeyRecord,
+): Promise<Authority> {
   createCaFolder(directory, uid)
   verifyVacant(directory, uid)
-  const key = await generateKey(ca.keyType)
-  const signer = createKeySigner(key)
   const issue = { serialNumber: newSerialNumber(), notBefore, notAfter }
-  const der = await issueAuthority(subject, issue, signer)
-
-  const name = keyFile(signer.publicKeyInfo)
-  addCaFile(directory, name, encryptPrivateKey(key, passphrase.bytes, randomBytes(ENCRYPTION_RANDOM_BYTES)))
+  const pem = formatPem('CERTIFICATE', await issueAuthority(subject, issue, signer))
+  verifySigned(pem, pem)
+  const isKeyNew = addCaFile(directory, key.name, key.text)
   let isFirst = false
   try {
-    isFirst = addCaFile(directory, CERTIFICATE, formatPem('CERTIFICATE', der))
+    isFirst = addCaFile(directory, CERTIFICATE, pem)
   } finally {
-    if (!isFirst) removeCaFile(directory, name)
+    if (!isFirst && isKeyNew) removeCaFile(directory, key.name)
   }
   if (!isFirst) throw exists(directory)
   return openAuthority(directory, uid)
+}
+
+/**
+ * Refuses a certificate that is not signed by the CA's key: a token may sign with another one than is meant.
+ * @param issued PEM, as the CA's
+ * @throws HoldfastError SIGNATURE_INVALID
+ */
+export function verifySigned(authority: string, issued: string): void {
+  const ca = new X509Certificate(authority)
+  const certificate = new X509Certificate(issued)
+  if (certificate.checkIssued(ca) && certificate.verify(ca.publicKey)) return
+  throw new HoldfastError('SIGNATURE_INVALID', "the signature is not by the CA's key: nothing was issued")
 }
 
 function exists(directory: string): HoldfastError {
@@ -107,35 +116,4 @@ function findCertificates(pem: string): Certificate[] {
   } catch {
     return []
   }
-}
-
-/** Path of the file with the CA's encrypted key. */
-export function keyPath({ directory, certificate }: Authority): string {
-  return `${directory}/${keyFile(certificate.publicKeyInfo)}`
-}
-
-/**
- * What signs for the CA.
- * @throws HoldfastError PASSPHRASE_INCORRECT, CA_DAMAGED, CA_UNSAFE, FILE_UNREADABLE
- */
-export function unlockAuthority(authority: Authority, passphrase: Passphrase, uid: number): CaSigner {
-  const { directory, certificate } = authority
-  const path = keyPath(authority)
-  const pem = findCaFile(directory, keyFile(certificate.publicKeyInfo), uid)
-  if (pem === undefined) {
-    throw new HoldfastError('CA_DAMAGED', `the key of the CA, ${path}, is gone: restore it from a backup`)
-  }
-  const key = findPrivateKey(pem, passphrase.bytes)
-  if (key === undefined) {
-    throw new HoldfastError(
-      'PASSPHRASE_INCORRECT',
-      `the passphrase from ${passphrase.origin} does not open ${path}: it is another one, or the file is damaged`,
-    )
-  }
-  const signer = createKeySigner(key)
-  if (Buffer.compare(signer.publicKeyInfo, certificate.publicKeyInfo) === 0) return signer
-  throw new HoldfastError(
-    'CA_DAMAGED',
-    `${path} is not the key of the certificate beside it: restore it from a backup`,
-  )
 }

@@ -15,7 +15,7 @@ import {
 import { HoldfastError } from '../core/errors.js'
 import { formatPem } from '../core/pem.js'
 import { addCaFile, findCaFile, listRecords } from '../io/ca-folder.js'
-import type { Authority } from './authority.js'
+import { type Authority, verifySigned } from './authority.js'
 import { issueEndEntity, issueRevocationList, parseThisUpdate } from './issue.js'
 import type { CertificateRequest } from './request.js'
 import { REVOCATION_REASONS, type Revocation, type RevocationReason } from './revocation.js'
@@ -65,20 +65,12 @@ export async function issueCertificate(
     const issue = { serialNumber, notBefore, notAfter }
     const der = await issueEndEntity(request, issue, certificate.der, signer)
     const pem = formatPem('CERTIFICATE', der)
-    verifySigned(authority, pem)
+    verifySigned(authority.pem, pem)
     verifyEndEntity(parseCertificatesPem(pem)[0]!, clock)
     if (addCaFile(directory, `issued/${serialNumber}.pem`, pem))
       return readIssued(authority, serialNumber, uid)
   }
   throw new Error('the random source repeats itself')
-}
-
-/** A token may sign with another key than it says. */
-function verifySigned({ pem }: Authority, issued: string): void {
-  const ca = new X509Certificate(pem)
-  const certificate = new X509Certificate(issued)
-  if (certificate.checkIssued(ca) && certificate.verify(ca.publicKey)) return
-  throw new HoldfastError('SIGNATURE_INVALID', "the signature is not by the CA's key: nothing was issued")
 }
 
 /**

@@ -4,6 +4,7 @@
 
 import { createPublicKey, generateKeyPair, type KeyObject, sign } from 'node:crypto'
 import { promisify } from 'node:util'
+import type { KeyType } from '../core/admin-protocol.js'
 
 /** Holds the private key of a CA. All signatures are with SHA-256. */
 export interface CaSigner {
@@ -21,14 +22,8 @@ export function createKeySigner(key: KeyObject): CaSigner {
   }
 }
 
-/** Kinds of keys that a CA can have. */
-export const CA_KEY_TYPES = ['p-256', 'p-384', 'rsa-2048', 'rsa-3072', 'rsa-4096'] as const
-
-/** One of {@link CA_KEY_TYPES}. */
-export type CaKeyType = (typeof CA_KEY_TYPES)[number]
-
 /** A new private key. */
-export async function generateKey(type: CaKeyType): Promise<KeyObject> {
+export async function generateKey(type: KeyType): Promise<KeyObject> {
   const generate = promisify(generateKeyPair)
   const [kind, size] = type.split('-') as [string, string]
   const { privateKey } =

@@ -1,16 +1,11 @@
 /** `holdfast ca crl`: signs the list of revoked certificates, and says how Roles Anywhere gets it. */
 
 import type { Argv } from 'yargs'
+import type { RevocationList } from '../ca/register.js'
 import { formatTime, verifyValidity } from '../core/certificate.js'
 import { quoteForShell } from '../core/shell.js'
 import { caDirectory, replaceOutput } from '../io/ca-folder.js'
-import {
-  passphraseOptions,
-  report,
-  SIGNING_OPTIONS,
-  type SigningArguments,
-  verifyDays,
-} from './ca-options.js'
+import { keyOptions, report, SIGNING_OPTIONS, type SigningArguments, verifyDays } from './ca-options.js'
 import type { Context } from './context.js'
 
 interface CaCrlArguments extends SigningArguments {
@@ -31,46 +26,45 @@ export function builder(argv: Argv): Argv {
     .example('holdfast ca crl --out crl.pem', 'sign a list of all revoked certificates')
 }
 
-/** @throws HoldfastError USAGE, CA_*, CERTIFICATE_EXPIRED, CLOCK_WRONG, PIN_*, PASSPHRASE_INCORRECT, OUTPUT_FAILED */
+/** @throws HoldfastError USAGE, CA_*, CERTIFICATE_EXPIRED, CLOCK_WRONG, PIN_*, PASSPHRASE_INCORRECT, those of a token, OUTPUT_FAILED */
 export async function run(argv: CaCrlArguments, context: Context): Promise<void> {
   const { env, uid, now, buildDate } = context
   verifyDays(argv.days)
-  const { keyPath, openAuthority, unlockAuthority } = await import('../ca/authority.js')
+  const { openAuthority } = await import('../ca/authority.js')
+  const { withAuthorityKey } = await import('../ca/key.js')
+  const { issueList } = await import('../ca/register.js')
   const authority = openAuthority(caDirectory(env, argv.ca), uid)
   verifyValidity(authority.certificate, { now: now(), buildDate })
-  const { obtainPassphrase } = await import('../ca/passphrase.js')
-  const passphrase = await obtainPassphrase(keyPath(authority), passphraseOptions(argv, context))
-  const signer = unlockAuthority(authority, passphrase, uid)
-  passphrase.bytes.fill(0)
-
-  const { issueList } = await import('../ca/register.js')
-  const list = await issueList(authority, signer, { days: argv.days, uid, now: now() })
+  const list = await withAuthorityKey(authority, keyOptions(argv, context), (signer) =>
+    issueList(authority, signer, { days: argv.days, uid, now: now() }),
+  )
   if (argv.out !== undefined) replaceOutput(argv.out, list.pem, list.path)
-  const bytes = list.pem.length
-  if (bytes > MAX_LIST_BYTES) {
-    context.stderr(`warning: the list has ${bytes} bytes, and Roles Anywhere takes ${MAX_LIST_BYTES}`)
+  if (list.pem.length > MAX_LIST_BYTES) {
+    context.stderr(
+      `warning: the list has ${list.pem.length} bytes, and Roles Anywhere takes ${MAX_LIST_BYTES}`,
+    )
   }
+  await reportList(argv, list, context)
+}
+
+async function reportList(argv: CaCrlArguments, list: RevocationList, context: Context): Promise<void> {
+  const { number, revoked, pem } = list
   const file = argv.out ?? list.path
   const data = `--crl-data ${quoteForShell(`fileb://${file}`)}`
   const importCrl = `aws rolesanywhere import-crl --name holdfast-crl --enabled ${data} --trust-anchor-arn TRUST_ANCHOR_ARN`
   const updateCrl = `aws rolesanywhere update-crl --crl-id CRL_ID ${data}`
-  const json = {
-    number: list.number,
-    thisUpdate: formatTime(list.thisUpdate),
-    nextUpdate: formatTime(list.nextUpdate),
-    revoked: list.revoked,
-    bytes,
-    crl: list.pem,
-    file,
-    importCrl,
-    updateCrl,
-  }
-  const lines = [
-    `${file}: list ${list.number} with ${list.revoked} revoked, until ${formatTime(list.nextUpdate)}, ${bytes} of ${MAX_LIST_BYTES} bytes`,
-    'Hand it to Roles Anywhere, the first one with',
-    `  ${importCrl}`,
-    'and each later one in its place, with the crlId that this has printed:',
-    `  ${updateCrl}`,
-  ]
-  await report(argv.json, json, lines, context)
+  const [thisUpdate, nextUpdate] = [formatTime(list.thisUpdate), formatTime(list.nextUpdate)]
+  const bytes = pem.length
+  await report(
+    argv.json,
+    { number, thisUpdate, nextUpdate, revoked, bytes, crl: pem, file, importCrl, updateCrl },
+    [
+      `${file}: list ${number} with ${revoked} revoked, until ${nextUpdate}, ${bytes} of ${MAX_LIST_BYTES} bytes`,
+      'Hand it to Roles Anywhere, the first one with',
+      `  ${importCrl}`,
+      'and each later one in its place, with the crlId that this has printed:',
+      `  ${updateCrl}`,
+    ],
+    context,
+  )
 }

@@ -1,13 +1,17 @@
 /** `holdfast ca init`: makes a CA, and says how it becomes the trust anchor of an AWS account. */
 
+import { join } from 'node:path'
 import type { Argv } from 'yargs'
-import { CA_KEY_TYPES, type CaKeyType } from '../ca/signer.js'
+import type { KeyRecord } from '../ca/key.js'
+import type { CaSigner } from '../ca/signer.js'
+import { KEY_TYPES, type KeyType } from '../core/admin-protocol.js'
 import { formatTime, verifyClock } from '../core/certificate.js'
-import { parseDistinguishedName } from '../core/distinguished-name.js'
+import { type NameAttribute, parseDistinguishedName } from '../core/distinguished-name.js'
+import { HoldfastError } from '../core/errors.js'
 import { quoteForShell } from '../core/shell.js'
 import { caDirectory } from '../io/ca-folder.js'
 import {
-  passphraseOptions,
+  keyOptions,
   report,
   resourceName,
   SIGNING_OPTIONS,
@@ -19,9 +23,11 @@ import type { Context } from './context.js'
 const DAY_MS = 86_400_000
 /** So that its first certificates can begin before it was made. */
 const BACKDATE_MS = 5 * 60_000
+
 interface CaInitArguments extends SigningArguments {
   readonly subject: string
-  readonly keyType: CaKeyType
+  readonly keyType?: KeyType | undefined
+  readonly keyUri?: string | undefined
   readonly days: number
 }
 
@@ -33,13 +39,17 @@ export function builder(argv: Argv): Argv {
         type: 'string',
         requiresArg: true,
         demandOption: true,
-        describe: 'name of the CA',
+        describe: 'name of the CA, such as "CN=Example Edge CA,O=Example"',
       },
       'key-type': {
-        choices: CA_KEY_TYPES,
+        choices: KEY_TYPES,
         requiresArg: true,
-        default: 'p-256',
-        describe: 'kind of key to make',
+        describe: 'kind of key to make [default: p-256]',
+      },
+      'key-uri': {
+        type: 'string',
+        requiresArg: true,
+        describe: 'RFC 7512 URI of a key in a token, to use instead of making one',
       },
       days: { type: 'number', requiresArg: true, default: 3650, describe: 'how long the CA is valid' },
     })
@@ -47,50 +57,82 @@ export function builder(argv: Argv): Argv {
       'holdfast ca init --subject "CN=Example Edge CA,O=Example"',
       'make a CA in the usual folder, and ask for a new passphrase',
     )
+    .example(
+      'holdfast ca init --subject "CN=Example Edge CA" --key-uri "pkcs11:token=ca;id=%01" --pkcs11-module opensc',
+      'with a key that stays in its token',
+    )
 }
 
-/** @throws HoldfastError USAGE, CA_EXISTS, CA_UNSAFE, CLOCK_WRONG, PIN_*, OUTPUT_FAILED */
+/** @throws HoldfastError USAGE, URI_INVALID, CA_EXISTS, CA_UNSAFE, CLOCK_WRONG, PIN_*, those of a token, OUTPUT_FAILED */
 export async function run(argv: CaInitArguments, context: Context): Promise<void> {
-  const { env, uid, now, buildDate } = context
+  const { uid, buildDate } = context
   const subject = parseDistinguishedName(argv.subject)
   verifyDays(argv.days)
-  const madeAt = now().getTime()
-  verifyClock({ now: new Date(madeAt), buildDate })
-  const directory = caDirectory(env, argv.ca)
-  const { createAuthority, keyPath, verifyVacant } = await import('../ca/authority.js')
+  const now = context.now()
+  verifyClock({ now, buildDate })
+  const directory = caDirectory(context.env, argv.ca)
+  const { createAuthority, verifyVacant } = await import('../ca/authority.js')
   verifyVacant(directory, uid)
 
-  const { obtainNewPassphrase } = await import('../ca/passphrase.js')
-  const passphrase = await obtainNewPassphrase(passphraseOptions(argv, context))
-  const notBefore = new Date(madeAt - BACKDATE_MS)
-  const notAfter = new Date(madeAt + argv.days * DAY_MS)
-  const ca = { directory, subject, keyType: argv.keyType, notBefore, notAfter, uid }
-  const authority = await createAuthority(ca, passphrase).finally(() => passphrase.bytes.fill(0))
+  const notBefore = new Date(now.getTime() - BACKDATE_MS)
+  const notAfter = new Date(now.getTime() + argv.days * DAY_MS)
+  const { pem, keyFile } = await withKey(argv, context, async (signer, key) => {
+    const ca = await createAuthority({ directory, subject, notBefore, notAfter, uid }, signer, key)
+    return { pem: ca.pem, keyFile: join(directory, key.name) }
+  })
+  await reportCa(argv, { directory, subject, notAfter, pem, keyFile }, context)
+}
 
-  const file = `${directory}/ca.pem`
-  const createTrustAnchor = formatCreateTrustAnchor(resourceName(subject), file)
-  const json = {
-    directory,
-    subject: argv.subject,
-    certificate: authority.pem,
-    certificateFile: file,
-    keyFile: keyPath(authority),
-    notAfter: formatTime(notAfter),
-    createTrustAnchor,
-  }
+async function withKey<T>(
+  argv: CaInitArguments,
+  context: Context,
+  use: (signer: CaSigner, record: KeyRecord) => Promise<T>,
+): Promise<T> {
+  const { withKeyInToken, withNewKey } = await import('../ca/key.js')
+  const { keyType, keyUri } = argv
+  const options = keyOptions(argv, context)
+  if (keyUri === undefined) return withNewKey(keyType ?? 'p-256', options, use)
+  if (keyType === undefined) return withKeyInToken(keyUri, options, use)
+  throw new HoldfastError('USAGE', '--key-type is for a key that is to be made, and --key-uri names one')
+}
+
+interface MadeCa {
+  readonly directory: string
+  readonly subject: readonly NameAttribute[]
+  readonly notAfter: Date
+  readonly pem: string
+  readonly keyFile: string
+}
+
+async function reportCa(argv: CaInitArguments, made: MadeCa, context: Context): Promise<void> {
+  const { directory, keyFile, pem } = made
+  const certificateFile = join(directory, 'ca.pem')
+  const notAfter = formatTime(made.notAfter)
+  const createTrustAnchor = formatCreateTrustAnchor(resourceName(made.subject), certificateFile)
+  const folder = argv.ca === undefined ? '' : `--ca ${quoteForShell(directory)} `
   await report(
     argv.json,
-    json,
+    {
+      directory,
+      subject: argv.subject,
+      certificate: pem,
+      certificateFile,
+      keyFile,
+      notAfter,
+      createTrustAnchor,
+    },
     [
-      `Made a CA, valid until ${formatTime(notAfter)}:`,
-      `  certificate  ${file}`,
-      `  private key  ${keyPath(authority)} (encrypted)`,
-      'Keep a copy of the folder and of the passphrase: without them nothing can be signed or revoked any more.',
+      `Made a CA, valid until ${notAfter}:`,
+      `  certificate  ${certificateFile}`,
+      `  private key  ${argv.keyUri === undefined ? `${keyFile} (encrypted)` : 'in its token'}`,
+      argv.keyUri === undefined
+        ? 'Keep a copy of the folder and of the passphrase: without them nothing can be signed or revoked any more.'
+        : 'Keep a copy of the folder: without it nothing can be revoked any more.',
       '',
       'Make it the trust anchor of your AWS account:',
       `  ${createTrustAnchor}`,
       'Then sign requests:',
-      `  holdfast ca sign ${argv.ca === undefined ? '' : `--ca ${quoteForShell(directory)} `}edge.csr --out edge.pem`,
+      `  holdfast ca sign ${folder}edge.csr --out edge.pem`,
     ],
     context,
   )

@@ -15,6 +15,8 @@ export interface CaArguments {
 export interface SigningArguments extends CaArguments {
   readonly passphraseFile?: string | undefined
   readonly askpass?: string | undefined
+  readonly pinFile?: string | undefined
+  readonly pkcs11Module?: string | undefined
 }
 
 /** Flags of every command of the CA. */
@@ -35,7 +37,18 @@ export const SIGNING_OPTIONS = {
     requiresArg: true,
     describe: 'file whose first line is the passphrase of the CA’s key',
   },
-  askpass: { type: 'string', requiresArg: true, describe: 'program that prints the passphrase' },
+  askpass: { type: 'string', requiresArg: true, describe: 'program that prints the passphrase or the PIN' },
+  'pin-file': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'file whose first line is the PIN, for a key in a token',
+  },
+  'pkcs11-module': {
+    type: 'string',
+    requiresArg: true,
+    alias: ['pkcs11-lib', 'module'],
+    describe: 'PKCS#11 module, for a key in a token',
+  },
 } as const satisfies Record<string, Options>
 
 const MAX_DAYS = 36_500
@@ -46,11 +59,12 @@ export function verifyDays(days: number): void {
   throw new HoldfastError('USAGE', `--days must be a whole number from 1 to ${MAX_DAYS}`)
 }
 
-/** Where the passphrase may come from. */
-export function passphraseOptions({ passphraseFile, askpass }: SigningArguments, context: Context) {
-  const { env, uid, signal } = context
+/** Where the key, and what opens it, may come from. */
+export function keyOptions(argv: SigningArguments, context: Context) {
+  const { passphraseFile, askpass, pinFile, pkcs11Module } = argv
+  const { env, uid, execPath, signal } = context
   const warn = (text: string) => context.stderr(`warning: ${text}`)
-  return { passphraseFile, askpass, env, uid, signal, warn }
+  return { passphraseFile, askpass, pinFile, pkcs11Module, env, uid, execPath, signal, warn }
 }
 
 /**

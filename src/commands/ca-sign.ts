@@ -1,18 +1,14 @@
 /** `holdfast ca sign CSR`: issues a certificate for a signing request. */
 
 import type { Argv } from 'yargs'
+import type { IssuedCertificate } from '../ca/register.js'
 import { formatTime, verifyValidity } from '../core/certificate.js'
 import { parseDistinguishedName } from '../core/distinguished-name.js'
+import { formatPrintable } from '../core/printable.js'
 import { caDirectory, replaceOutput } from '../io/ca-folder.js'
 import { readSmallFile } from '../io/pem-file.js'
 import { readStandardInput } from '../io/standard-input.js'
-import {
-  passphraseOptions,
-  report,
-  SIGNING_OPTIONS,
-  type SigningArguments,
-  verifyDays,
-} from './ca-options.js'
+import { keyOptions, report, SIGNING_OPTIONS, type SigningArguments, verifyDays } from './ca-options.js'
 import type { Context } from './context.js'
 
 interface CaSignArguments extends SigningArguments {
@@ -47,43 +43,44 @@ export function builder(argv: Argv): Argv {
     )
 }
 
-/** @throws HoldfastError USAGE, FILE_UNREADABLE, CSR_*, CA_*, KEY_UNSUPPORTED, CERTIFICATE_*, CLOCK_WRONG, PIN_*, PASSPHRASE_INCORRECT, OUTPUT_FAILED */
+/** @throws HoldfastError USAGE, FILE_UNREADABLE, CSR_*, CA_*, KEY_UNSUPPORTED, CERTIFICATE_*, CLOCK_WRONG, PIN_*, PASSPHRASE_INCORRECT, those of a token, OUTPUT_FAILED */
 export async function run(argv: CaSignArguments, context: Context): Promise<void> {
   const { env, uid, now, buildDate } = context
   verifyDays(argv.days)
   const subject = argv.subject === undefined ? undefined : parseDistinguishedName(argv.subject)
-  const { keyPath, openAuthority, unlockAuthority } = await import('../ca/authority.js')
+  const { openAuthority } = await import('../ca/authority.js')
+  const { withAuthorityKey } = await import('../ca/key.js')
+  const { issueCertificate } = await import('../ca/register.js')
   const { readRequest } = await import('../ca/request.js')
   const authority = openAuthority(caDirectory(env, argv.ca), uid)
   verifyValidity(authority.certificate, { now: now(), buildDate })
   const request = await readRequest(await readRequestBytes(argv.csr, context), subject)
   for (const note of request.notes) context.stderr(`warning: ${note}`)
 
-  const { obtainPassphrase } = await import('../ca/passphrase.js')
-  const passphrase = await obtainPassphrase(keyPath(authority), passphraseOptions(argv, context))
-  const signer = unlockAuthority(authority, passphrase, uid)
-  passphrase.bytes.fill(0)
-  const { issueCertificate } = await import('../ca/register.js')
-  const clock = { now: now(), buildDate }
-  const issued = await issueCertificate(authority, signer, request, { ...clock, days: argv.days, uid })
-  const { serialNumber, pem, path, notBefore, notAfter } = issued
-  if (notAfter.getTime() === authority.certificate.notAfter.getTime()) {
-    context.stderr(`warning: the certificate ends with the CA, at ${formatTime(notAfter)}`)
+  const issued = await withAuthorityKey(authority, keyOptions(argv, context), (signer) =>
+    issueCertificate(authority, signer, request, { now: now(), buildDate, days: argv.days, uid }),
+  )
+  if (issued.notAfter.getTime() === authority.certificate.notAfter.getTime()) {
+    context.stderr(`warning: the certificate ends with the CA, at ${formatTime(issued.notAfter)}`)
   }
-  if (argv.out !== undefined) replaceOutput(argv.out, pem, path)
-  const json = {
-    serialNumber,
-    subject: issued.subject,
-    notBefore: formatTime(notBefore),
-    notAfter: formatTime(notAfter),
-    certificate: pem,
-    record: path,
-  }
-  const lines =
-    argv.out === undefined
-      ? [pem.trimEnd()]
-      : [`${argv.out}: ${issued.subject}, serial number ${serialNumber}, valid until ${formatTime(notAfter)}`]
-  await report(argv.json, json, lines, context)
+  if (argv.out !== undefined) replaceOutput(argv.out, issued.pem, issued.path)
+  await reportIssued(argv, issued, context)
+}
+
+async function reportIssued(
+  { json, out }: CaSignArguments,
+  issued: IssuedCertificate,
+  context: Context,
+): Promise<void> {
+  const { serialNumber, subject, pem, path } = issued
+  const [notBefore, notAfter] = [formatTime(issued.notBefore), formatTime(issued.notAfter)]
+  const summary = `${out}: ${subject}, serial number ${serialNumber}, valid until ${notAfter}`
+  await report(
+    json,
+    { serialNumber, subject, notBefore, notAfter, certificate: pem, record: path },
+    [out === undefined ? pem.trimEnd() : formatPrintable(summary)],
+    context,
+  )
 }
 
 async function readRequestBytes(path: string | undefined, { signal }: Context): Promise<Uint8Array> {

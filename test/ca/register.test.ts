@@ -5,7 +5,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Authority, createAuthority, unlockAuthority } from '../../src/ca/authority.js'
+import { type Authority, createAuthority } from '../../src/ca/authority.js'
 import {
   issueCertificate,
   issueList,
@@ -40,11 +40,15 @@ describe('the register of a CA', function () {
   after(() => rmSync(folder, { recursive: true }))
   beforeEach(async () => {
     const directory = mkdtempSync(join(folder, 'ca-'))
-    const passphrase = { bytes: Buffer.from('correct horse'), origin: 'test' }
-    const dates = { notBefore: at(-1), notAfter: at(100) }
-    const subject = [{ type: 'CN', value: 'CA' }]
-    authority = await createAuthority({ directory, subject, keyType: 'p-256', uid, ...dates }, passphrase)
-    signer = unlockAuthority(authority, passphrase, uid)
+    signer = createKeySigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
+    const ca = {
+      directory,
+      subject: [{ type: 'CN', value: 'CA' }],
+      uid,
+      notBefore: at(-1),
+      notAfter: at(100),
+    }
+    authority = await createAuthority(ca, signer, { name: 'key-1.pem', text: '' })
   })
 
   const issue = (days = 10, random = randomBytes) =>

@@ -16,8 +16,11 @@ export interface CaHome {
   readonly directory: string
   readonly certificateFile: string
   readonly passphraseFile: string
-  /** Runs `holdfast ca`, with the file of the passphrase where one is needed. */
-  ca(args: readonly string[], options?: ProgramOptions): Promise<ProgramResult>
+  /** Runs `holdfast ca`, with the file of the passphrase where one is needed, unless it is to be left out. */
+  ca(
+    args: readonly string[],
+    options?: ProgramOptions & { withoutPassphrase?: boolean },
+  ): Promise<ProgramResult>
   /** What such a run prints as JSON; it must succeed. */
   caJson(...args: string[]): Promise<Record<string, string>>
   /** Makes a key and a request. @returns the request's file; the key's is beside it, with `.key` for `.csr` */
@@ -31,8 +34,9 @@ export async function createCaHome(): Promise<CaHome> {
   const directory = join(home, '.local/share/holdfast/ca')
   const passphraseFile = join(home, 'passphrase')
   await writeFile(passphraseFile, 'correct horse battery staple\n', { mode: 0o600 })
-  const ca: CaHome['ca'] = (args, options) => {
+  const ca: CaHome['ca'] = (args, { withoutPassphrase = false, ...options } = {}) => {
     const needsPassphrase =
+      !withoutPassphrase &&
       ['init', 'sign', 'crl'].includes(args[0]!) &&
       !args.some((arg) => arg === '--passphrase-file' || arg === '--askpass')
     const more = needsPassphrase ? ['--passphrase-file', passphraseFile] : []
