@@ -76,15 +76,17 @@ export const DEBUG = {
   describe: 'say on stderr what happens; never a secret',
 } as const
 
-/** Adds the flags of an identity to a command. */
-export function addIdentityOptions(argv: Argv): Argv {
+/** Adds the flags of an identity to a command, but for those that it has no use for. */
+export function addIdentityOptions(argv: Argv, without: readonly string[] = []): Argv {
   return argv
     .options(
       Object.fromEntries(
-        Object.entries(FLAGS).map(([name, flag]) => [
-          name,
-          { ...flag, requiresArg: !('type' in flag && flag.type === 'boolean') },
-        ]),
+        Object.entries(FLAGS)
+          .filter(([name]) => !without.includes(name))
+          .map(([name, flag]) => [
+            name,
+            { ...flag, requiresArg: !('type' in flag && flag.type === 'boolean') },
+          ]),
       ),
     )
     .option('config', {

@@ -83,6 +83,7 @@ const EXIT_STATUS = {
   SERVICE_UNAVAILABLE: 6,
   REPLY_INVALID: 6,
   ISSUER_FAILED: 6,
+  ISSUER_PENDING: 6,
   AGENT_FAILED: 6,
   // 7: there is a result, and it could not be handed over
   OUTPUT_FAILED: 7,

@@ -18,7 +18,7 @@ export function findExpiryWarning(certificate: Lifetime, now: Date): string | un
   const lifetimeMs = notAfter.getTime() - notBefore.getTime()
   if (leftMs < 0 || leftMs > Math.min(WARNING_MS, lifetimeMs / 3)) return undefined
   const end = `${notAfter.toISOString().slice(0, 19)}Z`
-  return `${describe(certificate)} expires in ${formatTimeLeft(leftMs)}, at ${end}: renew it`
+  return `${describe(certificate)} expires in ${formatTimeLeft(leftMs)}, at ${end}: renew it, for example with holdfast enroll NAME --renew`
 }
 
 /** `12 days`, below two days `31 hours`, below two hours `90 minutes`; never more than is left. */

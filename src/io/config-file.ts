@@ -66,6 +66,21 @@ export async function loadIdentity(name: string, options: ConfigFileOptions): Pr
 }
 
 /**
+ * The identity of that name and the file where it was found, which is the one that counts; undefined if there is none.
+ * @throws HoldfastError CONFIG_INVALID, CONFIG_UNSAFE, CONFIG_UNREADABLE
+ */
+export async function findIdentity(
+  name: string,
+  options: ConfigFileOptions,
+): Promise<{ readonly file: string; readonly identity: ServedIdentity } | undefined> {
+  for (const file of listConfigFiles(options)) {
+    const identity = (await readConfigFile(file, options.uid))?.get(name)
+    if (identity !== undefined) return { file, identity }
+  }
+  return undefined
+}
+
+/**
  * All identities, by name: the user's, and those of the system that no identity of the user replaces.
  * @throws HoldfastError CONFIG_NOT_FOUND if there are none, CONFIG_INVALID, CONFIG_UNSAFE, CONFIG_UNREADABLE
  */

@@ -85,7 +85,11 @@ export function createKeyFileSource(
   }
 }
 
-async function readPrivateKey(path: string, warn: (text: string) => void): Promise<KeyObject> {
+/**
+ * The private key in a PEM file.
+ * @throws HoldfastError FILE_UNREADABLE, KEY_UNSUPPORTED, KEY_INVALID
+ */
+export async function readPrivateKey(path: string, warn: (text: string) => void): Promise<KeyObject> {
   const { bytes, mode } = await readSmallFile(path, 'private key file')
   if ((mode & 0o077) !== 0) warn(`others than its owner can read the private key ${path}: chmod 600 ${path}`)
   return parsePrivateKey(path, bytes)

@@ -76,7 +76,7 @@ describe('holdfast credential-process', () => {
       const certificate = { notBefore: new Date(now - 90 * day), notAfter: new Date(now + 10.5 * day) }
       return withEdge({ certificate }, async (edge) => {
         const warning =
-          /^holdfast: warning: the certificate with serial [\da-f]+ expires in 10 days, at \S+Z: renew it\n$/
+          /^holdfast: warning: the certificate with serial [\da-f]+ expires in 10 days, at \S+Z: renew it, .* enroll NAME --renew\n$/
         assertCredentials(await runHoldfast(flags(edge, []), { env: edge.env }), warning)
       })
     })

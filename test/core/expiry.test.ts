@@ -15,7 +15,7 @@ describe('findExpiryWarning', () => {
   it('says which certificate ends when, and what to do', () => {
     assert.equal(
       warn(12.5),
-      'the certificate with serial 1a2b expires in 12 days, at 2026-06-30T12:00:00Z: renew it',
+      'the certificate with serial 1a2b expires in 12 days, at 2026-06-30T12:00:00Z: renew it, for example with holdfast enroll NAME --renew',
     )
   })
 

@@ -3,6 +3,7 @@
  * signature, and who asks. OpenSSL packs its answers. Tests may put another answer in its place.
  */
 
+import 'reflect-metadata'
 import { execFileSync } from 'node:child_process'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { TLSSocket } from 'node:tls'

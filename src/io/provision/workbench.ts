@@ -37,8 +37,6 @@ export interface Workbench {
   readonly module: pkcs11js.PKCS11
   readonly surroundings: AdminSurroundings
   readonly library: ModuleInfo
-  /** Path of the module. */
-  readonly path: string
   readonly sessions: Sessions
   /** Tokens and slots with an empty one, as they were when they were first asked for. */
   tokens(): readonly PresentToken[]
@@ -71,7 +69,6 @@ export function createWorkbench(
   const bench: Workbench = {
     module,
     library,
-    path: access.module,
     surroundings,
     get sessions() {
       return sessions

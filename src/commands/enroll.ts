@@ -1,0 +1,198 @@
+/**
+ * `holdfast enroll NAME`: a key in a token, a certificate for it, one accepted session, and the identity in the
+ * configuration; and `--renew`, the same again before the certificate ends.
+ */
+
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Argv } from 'yargs'
+import { type Certificate, describe, formatTime } from '../core/certificate.js'
+import type { EnrolmentRecord, UnfinishedEnrolment } from '../core/enrolment.js'
+import { HoldfastError } from '../core/errors.js'
+import type { Identity } from '../core/identity.js'
+import { stateDirectories } from '../core/pin-record.js'
+import { quoteForShell } from '../core/shell.js'
+import { abandon, type Cleanup, removeReplaced } from '../enroll/cleanup.js'
+import { type Enrolled, type EnrolmentSurroundings, enroll } from '../enroll/enrolment.js'
+import { type NotDue, planEnrolment, planRenewal } from '../enroll/plan.js'
+import { type EnrolmentFiles, withEnrolmentFiles } from '../enroll/record.js'
+import { findIdentity, listConfigFiles, loadIdentities } from '../io/config-file.js'
+import type { Context } from './context.js'
+import {
+  chooseIssuer,
+  ENROLL_OPTIONS,
+  type EnrollFlags,
+  PUBLIC_MODE,
+  readTimes,
+  verifyEnrollFlags,
+} from './enroll-options.js'
+import { addIdentityOptions, type IdentityArguments, readIdentity } from './options.js'
+
+/** Parsed flags. */
+export interface EnrollArguments extends EnrollFlags, IdentityArguments {
+  readonly name: string
+}
+
+/** What an identity gets from its enrolment, and so is not given to it. */
+const NOT_GIVEN = ['pkcs11-uri', 'certificate', 'private-key']
+
+export function builder(argv: Argv): Argv {
+  return addIdentityOptions(
+    argv
+      .positional('name', {
+        type: 'string',
+        demandOption: true,
+        describe: 'name of the identity in the configuration file',
+      })
+      .options(ENROLL_OPTIONS),
+    NOT_GIVEN,
+  )
+    .example(
+      'holdfast enroll edge --token edge --module tpm2 --pin-file /etc/holdfast/pin --subject "CN=edge-1,O=Example" --issue-command "holdfast ca sign" --trust-anchor-arn ARN --profile-arn ARN --role-arn ARN',
+      'a key in a TPM, a certificate of the local CA',
+    )
+    .example(
+      'holdfast enroll edge --renew --if-expires-within 30d --remove-old --est-url https://est.example.com --est-ca ca.pem --est-user edge --est-password-file /etc/holdfast/est',
+      'renew if it is time, for a timer',
+    )
+}
+
+/** @throws HoldfastError of every kind */
+export async function run(argv: EnrollArguments, context: Context): Promise<void> {
+  verifyEnrollFlags(argv)
+  const { name } = argv
+  const flags = await readIdentity({ ...argv, name: undefined, config: undefined }, context)
+  const config = { env: context.env, uid: context.uid, configFile: argv.config }
+  const configured = await findIdentity(name, config)
+  const configFile = configured?.file ?? listConfigFiles(config)[0]!
+  const identity = { ...configured?.identity, ...definedOf(flags) }
+  const directories = stateDirectories(context.env, context.uid, identity.stateDir)
+  await withEnrolmentFiles(name, { ...context, directories }, async (files) => {
+    const issuer = await chooseIssuer(argv, identity.timeout, files, context)
+    const around = surroundings(argv, context, files)
+    const cleanup: Cleanup = {
+      settings: identity,
+      identities: await loadIdentities(config).catch(noneOf),
+      around,
+    }
+    if (argv.abandon) return reportRemoved(argv, await abandon(cleanup), context)
+    const removed = argv.removeOld ? await removeReplaced(cleanup) : []
+    if (issuer === undefined) return reportRemoved(argv, removed, context)
+    for (const what of removed) around.say(`removed ${what}, which had been replaced`)
+
+    const plan = argv.renew ? planRenewal : planEnrolment
+    const wishes = { ...argv, flags, issuer, ...readTimes(argv) }
+    try {
+      const planned = await plan(wishes, { configured, configFile, files }, around)
+      if ('why' in planned) return await reportNotDue(argv, planned, context)
+      const enrolled = await enroll(planned, around)
+      await report(argv, enrolled, configFile, await files.load(), context)
+    } catch (error) {
+      const { unfinished } = await files.load()
+      if (unfinished !== undefined) warnUnfinished(name, unfinished, error, context)
+      throw error
+    }
+  })
+}
+
+/** What there is now, and what can be done about it. */
+function warnUnfinished(
+  name: string,
+  { kind, keyUri }: UnfinishedEnrolment,
+  error: unknown,
+  { stderr }: Context,
+): void {
+  const saysIt = error instanceof HoldfastError && ['ISSUER_PENDING', 'USAGE'].includes(error.code)
+  if (saysIt || keyUri === undefined) return
+  const what = kind === 'renew' ? 'the renewal' : 'the enrolment'
+  stderr(
+    `warning: ${what} of ${name} has begun, with ${keyUri}, and nothing that is in use has changed: run the same command again to go on, or holdfast enroll ${name} --abandon to remove what it has made`,
+  )
+}
+
+function surroundings(
+  { verifySsl, debug }: EnrollArguments,
+  context: Context,
+  files: EnrolmentFiles,
+): EnrolmentSurroundings {
+  return {
+    ...context,
+    ...files,
+    verifyTls: verifySsl,
+    warn: (text) => context.stderr(`warning: ${text}`),
+    debug: debug ? (text) => context.stderr(`debug: ${text}`) : undefined,
+    say: context.stderr,
+    sleep: (milliseconds, options) => delay(milliseconds, undefined, options),
+    writeFile: (path, text) => files.edit(path, () => text, PUBLIC_MODE),
+  }
+}
+
+function definedOf(flags: Identity): Identity {
+  return Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined))
+}
+
+function noneOf(error: unknown): Map<string, Identity> {
+  if (error instanceof HoldfastError && error.code === 'CONFIG_NOT_FOUND') return new Map()
+  throw error
+}
+
+async function report(
+  { name, renew, config, json }: EnrollArguments,
+  { uri, certificate, certificateFile }: Enrolled,
+  configFile: string,
+  { replaced }: EnrolmentRecord,
+  { stdout }: Context,
+): Promise<void> {
+  const place = config === undefined ? '' : ` --config ${quoteForShell(configFile)}`
+  const next = `holdfast configure ${name}${place}`
+  const removeOld = `holdfast enroll ${name}${place} --remove-old`
+  const former = replaced.at(-1)
+  if (json) {
+    const facts = {
+      name,
+      renewed: renew,
+      key: uri,
+      certificate: certificateFacts(certificate),
+      certificateFile,
+      config: configFile,
+    }
+    const commands = { next, ...(former === undefined ? {} : { replaced: former.uri, removeOld }) }
+    return stdout(`${JSON.stringify({ ...facts, ...commands })}\n`)
+  }
+  const lines = [
+    `${name} is ${renew ? 'renewed' : 'enrolled'}:`,
+    `  key          ${uri}`,
+    `  certificate  serial ${formatSerial(certificate)}, until ${formatTime(certificate.notAfter)}, ${certificateFile === undefined ? 'in the token' : `in ${certificateFile}`}`,
+    `  identity     [identity.${name}] in ${configFile}`,
+    ...(renew ? [] : [`Next, let an AWS profile use it: ${next}`]),
+    ...(former === undefined ? [] : [`The former pair is kept. Once nothing uses it: ${removeOld}`]),
+  ]
+  return stdout(`${lines.join('\n')}\n`)
+}
+
+function reportNotDue(
+  { name, json }: EnrollArguments,
+  { certificate, why }: NotDue,
+  { stdout }: Context,
+): Promise<void> {
+  const facts = { name, renewed: false, certificate: certificateFacts(certificate) }
+  return stdout(json ? `${JSON.stringify(facts)}\n` : `${why}\n`)
+}
+
+function reportRemoved(
+  { name, json }: EnrollArguments,
+  removed: readonly string[],
+  { stdout }: Context,
+): Promise<void> {
+  const lines =
+    removed.length === 0 ? ['there was nothing to remove'] : removed.map((what) => `removed ${what}`)
+  return stdout(json ? `${JSON.stringify({ name, removed })}\n` : `${lines.join('\n')}\n`)
+}
+
+function certificateFacts(certificate: Certificate) {
+  return { serial: formatSerial(certificate), notAfter: formatTime(certificate.notAfter) }
+}
+
+/** As AWS shows it. */
+function formatSerial(certificate: Certificate): string {
+  return describe(certificate).split(' ').at(-1)!
+}

@@ -1,0 +1,568 @@
+/**
+ * `holdfast enroll` as a user runs it: the built program, real tokens, certificates issued by OpenSSL and by a strict EST
+ * server, and the emulator as judge.
+ */
+
+import 'reflect-metadata'
+import assert from 'node:assert/strict'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as x509 from '@peculiar/x509'
+import { BAD_CERTIFICATES, certificatePem, createAuthority } from '../support/certificates.js'
+import { type EstServerOptions, startEstServer } from '../support/est-server.js'
+import { assertCredentials, assertFailure } from '../support/outcome.js'
+import { type ProgramResult, runHoldfastOnTerminal } from '../support/program.js'
+import { createSite, OTHER_IDENTITY, type Site } from '../support/site.js'
+import { createTpmToken, TPM_WARNING } from '../support/swtpm.js'
+import type { TestToken } from '../support/token.js'
+
+async function withSite(use: (site: Site) => Promise<void>, token?: TestToken): Promise<void> {
+  const site = await createSite(token)
+  try {
+    await use(site)
+  } finally {
+    await site.dispose()
+  }
+}
+
+function assertDone(result: ProgramResult, says: RegExp): void {
+  assert.equal(result.status, 0, result.stderr)
+  assert.match(result.stdout, says)
+}
+
+/** The error, after lines about what was done. */
+function assertError(result: ProgramResult, code: string, status: number, says = /./): void {
+  const last = result.stderr.trimEnd().split('\n').at(-1)!
+  assert.match(last, new RegExp(`^holdfast: .* \\(${code}\\)$`))
+  assert.match(last, says)
+  assert.equal(result.status, status)
+  assert.equal(result.stdout, '')
+}
+
+/** The identity works. */
+async function assertUsable(site: Site, warnings?: RegExp): Promise<void> {
+  assertCredentials(await site.run(['credential-process', 'edge', '--config', site.config]), warnings)
+}
+
+const renew = (site: Site, ...more: string[]) => [
+  'enroll',
+  'edge',
+  '--config',
+  site.config,
+  '--renew',
+  ...more,
+]
+
+/** What is kept between the steps. */
+async function records(site: Site): Promise<string[]> {
+  return (await readdir(join(site.folder, '.local/state/holdfast/enroll'))).sort()
+}
+
+describe('holdfast enroll', function () {
+  this.timeout(120_000)
+
+  it('makes a key, has a command issue its certificate, and leaves an identity that works', () =>
+    withSite(async (site) => {
+      const names = ['--subject', 'CN=edge-1,O=Example', '--san', 'dns:edge-1.example']
+      const result = await site.run(site.enroll(...names, ...(await site.issuedBy())))
+      assertDone(
+        result,
+        /^edge is enrolled:\n {2}key {10}pkcs11:token=edge;id=%01\n.*\n.*\nNext.*: holdfast configure edge --config /,
+      )
+      const [label] = await site.keys()
+      assert.match(label!, /^edge-[\da-f]{6}$/)
+      assert.deepEqual(await site.certificates(), [label])
+      assert.match(
+        await site.token.showObject('privkey', '01'),
+        /sensitive, always sensitive, never extractable/,
+      )
+      const certificate = await site.readCertificate('01')
+      assert.equal(certificate.subject, 'CN=edge-1, O=Example')
+      await assertUsable(site)
+      assert.deepEqual(await records(site), [])
+    }))
+
+  it('adds to the configuration file, and changes nothing else in it', () =>
+    withSite(async (site) => {
+      await site.run(site.enroll(...(await site.issuedBy())))
+      const text = await site.readConfig()
+      assert.ok(
+        text.startsWith(`${OTHER_IDENTITY}\n[identity.edge]\npkcs11-uri = "pkcs11:token=edge;id=%01"\n`),
+      )
+      assert.doesNotMatch(text, /12345678/)
+    }))
+
+  it('tells a script what it has done', () =>
+    withSite(async (site) => {
+      const { stdout } = await site.run(site.enroll('--json', ...(await site.issuedBy())))
+      const { certificate, ...facts } = JSON.parse(stdout)
+      assert.deepEqual(facts, {
+        name: 'edge',
+        renewed: false,
+        key: 'pkcs11:token=edge;id=%01',
+        config: site.config,
+        next: `holdfast configure edge --config ${site.config}`,
+      })
+      assert.match(certificate.serial, /^[\da-f]{38,40}$/)
+    }))
+
+  it('writes the certificate with its chain into a file where it is told to', () =>
+    withSite(async (site) => {
+      const intermediate = await site.authority.intermediate('Issuing')
+      const [flag, command] = await site.issuedBy(intermediate)
+      const chain = join(site.folder, 'chain.pem')
+      await writeFile(chain, certificatePem(intermediate.certificate, site.authority.certificate))
+      const script = join(site.folder, 'issue.sh')
+      await writeFile(script, `${command}\ncat ${chain}\n`)
+      const out = join(site.folder, 'edge.pem')
+      const result = await site.run(
+        site.enroll(flag!, `sh ${script}`, '--certificate-out', out, '--key-type', 'p-384'),
+      )
+      assertDone(result, new RegExp(`in ${out}\n`))
+      assert.equal((await readFile(out, 'utf8')).match(/BEGIN/g)?.length, 2)
+      assert.match(await site.readConfig(), new RegExp(`\ncertificate = "${out}"\n`))
+      assert.deepEqual(await site.certificates(), [])
+      await assertUsable(site)
+    }))
+
+  it('waits for a certificate at a path, run after run, and clears the request away', () =>
+    withSite(async (site) => {
+      const path = join(site.folder, 'edge.pem')
+      const args = site.enroll('--certificate-from', path)
+      assertError(
+        await site.run(args),
+        'ISSUER_PENDING',
+        6,
+        /edge\.pem\.csr signed.*run the same command again/,
+      )
+      const text = await readFile(`${path}.csr`, 'utf8')
+      await writeFile(path, certificatePem(site.authority.certificate))
+      assertError(await site.run(args), 'ISSUER_PENDING', 6, /is for another key/)
+      assert.equal(await readFile(`${path}.csr`, 'utf8'), text)
+
+      const csr = new x509.Pkcs10CertificateRequest(text)
+      assert.ok(await csr.verify())
+      const publicKey = new Uint8Array(csr.publicKey.rawData)
+      await writeFile(path, certificatePem(await site.authority.issue(publicKey, { subject: csr.subject })))
+      assertDone(await site.run(args), /edge is enrolled/)
+      assert.equal((await site.keys()).length, 1)
+      await assert.rejects(readFile(`${path}.csr`), { code: 'ENOENT' })
+      await assertUsable(site)
+    }))
+
+  it('waits as long as it is told to, and takes the certificate when it appears', () =>
+    withSite(async (site) => {
+      const path = join(site.folder, 'edge.pem')
+      const running = site.run(site.enroll('--certificate-from', path, '--wait', '60'), {
+        started: (program) =>
+          program.stderr!.on('data', async (text: string) => {
+            if (!text.includes('waiting: ')) return
+            const csr = new x509.Pkcs10CertificateRequest(await readFile(`${path}.csr`, 'utf8'))
+            const publicKey = new Uint8Array(csr.publicKey.rawData)
+            await writeFile(path, certificatePem(await site.authority.issue(publicKey)))
+          }),
+      })
+      assertDone(await running, /edge is enrolled/)
+    }))
+
+  describe('with an EST server', () => {
+    async function withEst(
+      options: Partial<EstServerOptions>,
+      use: (site: Site, flags: string[], server: Awaited<ReturnType<typeof startEstServer>>) => Promise<void>,
+    ): Promise<void> {
+      await withSite(async (site) => {
+        const intermediate = await site.authority.intermediate('Issuing')
+        const server = await startEstServer({
+          authority: intermediate,
+          login: 'edge:canary-password',
+          caCertificates: [intermediate.certificate, site.authority.certificate],
+          ...options,
+        })
+        const [ca, password] = [join(site.folder, 'est-ca.pem'), join(site.folder, 'est-password')]
+        await writeFile(ca, certificatePem(intermediate.certificate, site.authority.certificate))
+        await writeFile(password, 'canary-password\n', { mode: 0o600 })
+        const flags = [
+          '--est-url',
+          server.url,
+          '--est-ca',
+          ca,
+          '--est-user',
+          'edge',
+          '--est-password-file',
+          password,
+        ]
+        try {
+          await use(site, flags, server)
+        } finally {
+          await server.close()
+        }
+      })
+    }
+
+    it('enrols and renews with a password, and fetches the chain', () =>
+      withEst({}, async (site, flags, server) => {
+        assertDone(await site.run(site.enroll('--san', 'dns:edge.example', ...flags)), /edge is enrolled/)
+        await assertUsable(site)
+        assertDone(await site.run(renew(site, ...flags)), /edge is renewed/)
+        await assertUsable(site)
+        const path = '/.well-known/est'
+        assert.deepEqual(server.asked, [
+          `POST ${path}/simpleenroll`,
+          `GET ${path}/cacerts`,
+          `POST ${path}/simplereenroll`,
+          `GET ${path}/cacerts`,
+        ])
+        assert.doesNotMatch(await site.readConfig(), /canary/)
+      }))
+
+    it('asks again when a person must approve first, and for the same request', () =>
+      withEst({}, async (site, flags, server) => {
+        server.instead.push((_, response) => response.writeHead(202, { 'Retry-After': '3600' }).end())
+        assertError(
+          await site.run(site.enroll(...flags)),
+          'ISSUER_PENDING',
+          6,
+          /approve.*run the same command again/,
+        )
+        assertDone(await site.run(site.enroll(...flags)), /edge is enrolled/)
+        assert.equal((await site.keys()).length, 1)
+      }))
+
+    it('says what the server says, and that the same command goes on', () =>
+      withEst({}, async (site, flags, server) => {
+        server.instead.push((_, response) => response.writeHead(403).end('not in the inventory'))
+        const result = await site.run(site.enroll(...flags))
+        assertError(result, 'ISSUER_REFUSED', 5, /not in the inventory/)
+        assert.match(
+          result.stderr,
+          /warning: the enrolment of edge has begun, with pkcs11:.*run the same command again/,
+        )
+        assert.doesNotMatch(result.stderr, /canary/)
+        assertDone(await site.run(site.enroll(...flags)), /edge is enrolled/)
+      }))
+
+    it('does without a chain that it cannot fetch', () =>
+      withEst({}, async (site, flags, server) => {
+        server.instead.push(undefined, (_, response) => response.writeHead(404).end())
+        const result = await site.run(site.enroll(...flags))
+        assert.match(result.stderr, /warning: the certificates of the CA are not known/)
+        assertError(result, 'REFUSED_UNTRUSTED_CERTIFICATE', 5)
+      }))
+
+    it('refuses a password that others can read', () =>
+      withEst({}, async (site, flags, server) => {
+        const file = join(site.folder, 'open')
+        await writeFile(file, 'canary-password\n', { mode: 0o644 })
+        const args = site.enroll(...flags.slice(0, -1), file)
+        assertError(await site.run(args), 'PIN_SOURCE_UNSAFE', 3, /password file/)
+        assert.deepEqual([server.asked, await site.keys()], [[], []])
+      }))
+  })
+
+  for (const type of ['p-256', 'rsa-2048'] as const) {
+    it(`works on a TPM, with a ${type} key, and renews there`, async () => {
+      const token = await createTpmToken()
+      await withSite(async (site) => {
+        assertDone(
+          await site.run(site.enroll('--key-type', type, ...(await site.issuedBy()))),
+          /edge is enrolled/,
+        )
+        await assertUsable(site, TPM_WARNING)
+        assertDone(await site.run(renew(site, ...(await site.issuedBy()))), /edge is renewed/)
+        assert.equal((await site.keys()).length, 2)
+        assertDone(
+          await site.run(['enroll', 'edge', '--config', site.config, '--remove-old']),
+          /^removed pkcs11:/,
+        )
+        assert.equal((await site.keys()).length, 1)
+        await assertUsable(site, TPM_WARNING)
+      }, token)
+    })
+  }
+
+  it('asks for a PIN once for each child, and keeps none', () =>
+    withSite(async (site) => {
+      const args = site.enroll(...(await site.issuedBy()))
+      const pinFile = args.indexOf('--pin-file')
+      args.splice(pinFile, 2)
+      const typed = Array<string>(3).fill(`${site.token.pin}\n`)
+      const result = await runHoldfastOnTerminal(args, {
+        ...site.options,
+        prompt: /PIN of token.*: $/,
+        typed,
+      })
+      assertDone(result, /edge is enrolled/)
+      assert.equal(result.screen.match(/PIN of token/g)?.length, 3)
+      assert.ok(!(result.stderr + result.stdout + (await site.readConfig())).includes(site.token.pin))
+    }))
+
+  it('does not enrol an identity twice, unless it is told to', () =>
+    withSite(async (site) => {
+      const args = site.enroll(...(await site.issuedBy()))
+      await site.run(args)
+      assertFailure(await site.run(args), 'USAGE', 2, /has a key already.*--renew.*--replace/)
+      assertDone(await site.run([...args, '--replace']), /id=%02/)
+      await assertUsable(site)
+    }))
+
+  it('shows what is wrong with the identity before it makes a key', () =>
+    withSite(async (site) => {
+      const args = site.enroll(...(await site.issuedBy()))
+      const role = args.indexOf('--role-arn')
+      assertFailure(await site.run(args.toSpliced(role, 2)), 'USAGE', 2, /--role-arn is missing/)
+      assertFailure(
+        await site.run(args.with(role + 1, 'arn:aws:iam::444455556666:role/edge')),
+        'ARN_INVALID',
+        2,
+      )
+      assert.deepEqual(await site.keys(), [])
+    }))
+
+  it('leaves a certificate that does not suit where it is, and removes its key when it is given up', () =>
+    withSite(async (site) => {
+      const stranger = await createAuthority('Stranger')
+      const args = site.enroll(...(await site.issuedBy(stranger)))
+      assertError(await site.run(args), 'REFUSED_UNTRUSTED_CERTIFICATE', 5)
+      assert.equal(await site.readConfig(), OTHER_IDENTITY)
+      assert.equal((await site.keys()).length, 1)
+      assert.deepEqual(await site.certificates(), [])
+      assert.deepEqual(await records(site), ['edge.json', 'edge.pem'])
+      assertDone(
+        await site.run([...args.slice(0, -2), '--abandon']),
+        /^removed pkcs11:.*\nremoved .*edge\.pem\n$/,
+      )
+      assert.deepEqual([await site.keys(), await records(site)], [[], []])
+      assertFailure(await site.run([...args.slice(0, -2), '--abandon']), 'USAGE', 2, /nothing to give up/)
+    }))
+
+  it('does not go on with other wishes than it began with', () =>
+    withSite(async (site) => {
+      const path = ['--certificate-from', join(site.folder, 'edge.pem')]
+      await site.run(site.enroll(...path))
+      const result = await site.run(site.enroll('--subject', 'CN=other', ...path))
+      assert.match(
+        result.stderr,
+        /has begun with other flags, for .*subject CN=edge; this is for .*subject CN=other.*--abandon/,
+      )
+      assert.equal(result.status, 2)
+    }))
+
+  it('refuses a certificate of another key, and one that Roles Anywhere cannot take', () =>
+    withSite(async (site) => {
+      const file = join(site.folder, 'ca.pem')
+      await writeFile(file, site.authority.certificatePem)
+      assertError(
+        await site.run(site.enroll('--issue-command', `cat ${file}`)),
+        'KEY_MISMATCH',
+        4,
+        /none of what was issued/,
+      )
+      assertError(await site.run(site.enroll('--issue-command', 'true')), 'CERTIFICATE_INVALID', 4)
+      assertError(
+        await site.run(site.enroll('--issue-command', 'false')),
+        'ISSUER_FAILED',
+        6,
+        /exit status 1/,
+      )
+      assert.equal(await site.readConfig(), OTHER_IDENTITY)
+    }))
+
+  describe('refuses', () => {
+    let site: Site
+    before(async () => {
+      site = await createSite()
+    })
+    after(async () => {
+      assert.deepEqual(await site.keys(), [])
+      await site.dispose()
+    })
+    for (const [what, flags, says] of [
+      ['no source of the certificate', [], /say where the certificate comes from/],
+      ['two sources', ['--issue-command', 'a', '--est-url', 'https://a'], /--issue-command and --est-url/],
+      ['a command that wants a shell', ['--issue-command', 'a | b'], /no shell/],
+      ['an EST server without TLS', ['--est-url', 'http://a'], /https/],
+      ['a user without a password', ['--est-url', 'https://a', '--est-user', 'a'], /--est-password-file/],
+      [
+        'a client key without a certificate',
+        ['--est-url', 'https://a', '--est-client-key', 'a'],
+        /--est-client-cert/,
+      ],
+      ['a CA without a server', ['--issue-command', 'a', '--est-ca', 'a'], /--est-ca is for --est-url/],
+      ['a subject that is none', ['--issue-command', 'a', '--subject', 'edge'], /cannot be read/],
+      ['alternative names that are none', ['--issue-command', 'a', '--san', 'edge'], /--san/],
+      ['a time for an enrolment', ['--issue-command', 'a', '--if-expires-within', '30d'], /is for --renew/],
+      ['half a second', ['--issue-command', 'a', '--wait', '0.5'], /--wait/],
+      ['a token for a renewal', ['--issue-command', 'a', '--renew'], /--token is not for --renew/],
+      ['a PIN in the URI', ['--issue-command', 'a', '--token', 'pkcs11:token=edge?pin-value=1'], /pin-value/],
+      [
+        'a file that is there',
+        ['--issue-command', 'a', '--certificate-out', '/etc/passwd'],
+        /is there already/,
+      ],
+    ] as const) {
+      it(what, async () => {
+        const args = site.enroll()
+        if (flags.some((flag) => flag === '--token')) args.splice(args.indexOf('--token'), 2)
+        assertFailure(await site.run([...args, ...flags]), 'USAGE', 2, says)
+      })
+    }
+  })
+})
+
+describe('holdfast enroll --renew', function () {
+  this.timeout(120_000)
+
+  async function withEnrolled(
+    use: (site: Site) => Promise<void>,
+    days = 365,
+    ...more: string[]
+  ): Promise<void> {
+    await withSite(async (site) => {
+      assertDone(
+        await site.run(site.enroll(...more, ...(await site.issuedBy(undefined, days)))),
+        /is enrolled/,
+      )
+      await use(site)
+    })
+  }
+
+  it('switches to a new key and certificate of the same names, and keeps the old pair until it is told', () =>
+    withEnrolled(
+      async (site) => {
+        const before = await site.readConfig()
+        const result = await site.run(renew(site, '--json', ...(await site.issuedBy())))
+        const { key, replaced, removeOld } = JSON.parse(result.stdout)
+        assert.deepEqual([key, replaced], ['pkcs11:token=edge;id=%02', 'pkcs11:token=edge;id=%01'])
+        assert.equal(await site.readConfig(), before.replace('id=%01', 'id=%02'))
+        const [was, is] = [await site.readCertificate('01'), await site.readCertificate('02')]
+        const nameOf = (of: x509.X509Certificate) => [
+          of.subject,
+          of.getExtension('2.5.29.17')?.toString('hex'),
+        ]
+        assert.deepEqual(nameOf(is), nameOf(was))
+        assert.notEqual(is.publicKey.toString(), was.publicKey.toString())
+        assert.equal((await site.keys()).length, 2)
+        await assertUsable(site)
+
+        assertDone(await site.run(removeOld.split(' ').slice(1)), /^removed pkcs11:token=edge;id=%01\n$/)
+        assert.deepEqual([(await site.keys()).length, (await site.certificates()).length], [1, 1])
+        assert.deepEqual(await records(site), [])
+        await assertUsable(site)
+      },
+      20,
+      ...['--subject', 'CN=edge-1,OU=Plant 4', '--san', 'dns:edge-1.example,uri:spiffe://example/edge-1'],
+    ))
+
+  it('does nothing while there is time, and says so', () =>
+    withEnrolled(async (site) => {
+      const args = renew(site, '--if-expires-within', '10d', ...(await site.issuedBy()))
+      assertDone(
+        await site.run(args),
+        /^the certificate with serial [\da-f]+ of edge is valid for another 19 days: nothing to do\n$/,
+      )
+      assert.equal(JSON.parse((await site.run([...args, '--json'])).stdout).renewed, false)
+      assert.equal((await site.keys()).length, 1)
+      assertDone(await site.run(args.with(args.indexOf('10d'), '20d')), /is renewed/)
+    }, 20))
+
+  it('leaves everything in use as it is when the new certificate is refused', () =>
+    withEnrolled(async (site) => {
+      const before = await site.readConfig()
+      const stranger = await createAuthority('Stranger')
+      const result = await site.run(renew(site, ...(await site.issuedBy(stranger))))
+      assertError(result, 'REFUSED_UNTRUSTED_CERTIFICATE', 5)
+      assert.match(
+        result.stderr,
+        /warning: the renewal of edge has begun.*nothing that is in use has changed/,
+      )
+      assert.equal(await site.readConfig(), before)
+      await assertUsable(site)
+      assertDone(await site.run(['enroll', 'edge', '--config', site.config, '--abandon']), /^removed pkcs11:/)
+      assert.deepEqual([(await site.keys()).length, (await site.certificates()).length], [1, 1])
+      await assertUsable(site)
+    }))
+
+  it('renews a certificate that has expired', () =>
+    withEnrolled(async (site) => {
+      const publicKey = new Uint8Array((await site.readCertificate('01')).publicKey.rawData)
+      await site.token.pkcs11Tool('--delete-object', '--type', 'cert', '--id', '01')
+      await site.token.importCertificate(await site.authority.issue(publicKey, BAD_CERTIFICATES.expired))
+      assertFailure(
+        await site.run(['credential-process', 'edge', '--config', site.config]),
+        'CERTIFICATE_EXPIRED',
+        4,
+      )
+      assertDone(
+        await site.run(renew(site, '--if-expires-within', '1d', ...(await site.issuedBy()))),
+        /is renewed/,
+      )
+      await assertUsable(site)
+    }))
+
+  it('keeps the key where it is told to', () =>
+    withEnrolled(async (site) => {
+      const [[label], before] = [await site.keys(), await site.readConfig()]
+      assertDone(
+        await site.run(renew(site, '--same-key', ...(await site.issuedBy()))),
+        /is renewed:\n.*id=%01/,
+      )
+      assert.deepEqual([await site.keys(), await site.certificates()], [[label], [label]])
+      assert.equal(await site.readConfig(), before)
+      await assertUsable(site)
+    }))
+
+  it('puts the certificate into another file beside the first one', () =>
+    withSite(async (site) => {
+      const out = join(site.folder, 'edge.pem')
+      await site.run(site.enroll('--certificate-out', out, ...(await site.issuedBy())))
+      for (const flags of [[], ['--same-key']]) {
+        const { stdout } = await site.run(
+          renew(site, '--json', '--remove-old', ...flags, ...(await site.issuedBy())),
+        )
+        const { certificateFile } = JSON.parse(stdout)
+        assert.match(certificateFile, /\/edge-[\da-f]{6}\.pem$/)
+        await assertUsable(site)
+      }
+      assertDone(
+        await site.run(['enroll', 'edge', '--config', site.config, '--remove-old']),
+        /^removed .*\.pem\n$/,
+      )
+      assert.equal((await readdir(site.folder)).filter((file) => /^edge.*\.pem$/.test(file)).length, 1)
+      assert.equal((await site.keys()).length, 1)
+      await assertUsable(site)
+    }))
+
+  it('does not remove a pair that another identity uses', () =>
+    withEnrolled(async (site) => {
+      const text = await site.readConfig()
+      await writeFile(site.config, `${text}\n[identity.twin]\npkcs11-uri = "pkcs11:token=edge;id=%01"\n`)
+      await site.run(renew(site, ...(await site.issuedBy())))
+      const result = await site.run(['enroll', 'edge', '--config', site.config, '--remove-old'])
+      assertError(result, 'USAGE', 2, /id=%01 is not removed: the configuration of twin still names it/)
+      assert.equal((await site.keys()).length, 2)
+    }))
+
+  for (const [what, text, code, says] of [
+    ['an identity that is not there', '', 'CONFIG_NOT_FOUND', /enroll it first/],
+    [
+      'a key in a file',
+      '[identity.edge]\nprivate-key = "/a.key"\ncertificate = "/a.pem"\n',
+      'USAGE',
+      /not in a token/,
+    ],
+    [
+      'a PIN in the URI',
+      '[identity.edge]\npkcs11-uri = "pkcs11:token=edge?pin-value=canary"\n',
+      'USAGE',
+      /pin-value/,
+    ],
+  ] as const) {
+    it(`refuses ${what}`, () =>
+      withSite(async (site) => {
+        await writeFile(site.config, text, { mode: 0o600 })
+        const result = await site.run(renew(site, '--issue-command', 'true'))
+        assertFailure(result, code, 2, says)
+        assert.doesNotMatch(result.stderr, /canary/)
+      }))
+  }
+})
