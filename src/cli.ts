@@ -74,6 +74,26 @@ const COMMANDS: readonly CommandEntry[] = [
 
 const TOKEN_COMMANDS: readonly CommandEntry[] = [
   {
+    command: 'list',
+    describe: 'List tokens, how their PINs are doing, and what they can do',
+    load: () => import('./commands/token-list.js'),
+  },
+  {
+    command: 'init',
+    describe: 'Initialise an empty token and set its PINs',
+    load: () => import('./commands/token-init.js'),
+  },
+  {
+    command: 'set-pin',
+    describe: 'Change the user PIN',
+    load: () => import('./commands/token-set-pin.js'),
+  },
+  {
+    command: 'unblock',
+    describe: 'Set the user PIN as security officer, also a locked one',
+    load: () => import('./commands/token-unblock.js'),
+  },
+  {
     command: 'retry-pin [label]',
     describe: 'Allow a PIN that a token refused to be tried again',
     load: () => import('./commands/token-retry-pin.js'),

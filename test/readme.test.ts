@@ -125,13 +125,15 @@ describe('README.md', function () {
     })
 
     it('has a row for each flag of each command, with its default, and no other', () => {
-      for (const [command, known] of flags) {
-        const rows = tableRows(section(`### holdfast ${command}`))
-        const described = new Map(
-          rows.flatMap(([names, , value]) =>
+      const describedIn = (heading: string) =>
+        new Map(
+          tableRows(section(heading)).flatMap(([names, , value]) =>
             [...names!.matchAll(/`(--[\w-]+)/g)].map(([, flag]) => [flag!, value!] as const),
           ),
         )
+      const sharedFlags = describedIn('### Flags for tokens')
+      for (const [command, known] of flags) {
+        const described = describedIn(`### holdfast ${command}`)
         const expected = new Map(known)
         if (command === 'configure' || command === 'update') {
           assert.match(
@@ -158,6 +160,10 @@ describe('README.md', function () {
           for (const flag of flags.get('credential-process')!.keys()) {
             if (!described.has(flag)) expected.delete(flag)
           }
+        }
+        if (section(`### holdfast ${command}`).includes('[flags for tokens](#flags-for-tokens)')) {
+          for (const [flag, value] of sharedFlags) if (!described.has(flag)) described.set(flag, value)
+          for (const flag of sharedFlags.keys()) if (!expected.has(flag)) described.delete(flag)
         }
         assert.deepEqual([...described.keys()].sort(), [...expected.keys()].sort(), command)
         for (const [flag, value] of expected) {

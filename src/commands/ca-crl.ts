@@ -5,8 +5,9 @@ import type { RevocationList } from '../ca/register.js'
 import { formatTime, verifyValidity } from '../core/certificate.js'
 import { quoteForShell } from '../core/shell.js'
 import { caDirectory, replaceOutput } from '../io/ca-folder.js'
-import { keyOptions, report, SIGNING_OPTIONS, type SigningArguments, verifyDays } from './ca-options.js'
+import { keyOptions, SIGNING_OPTIONS, type SigningArguments, verifyDays } from './ca-options.js'
 import type { Context } from './context.js'
+import { report } from './report.js'
 
 interface CaCrlArguments extends SigningArguments {
   readonly days: number

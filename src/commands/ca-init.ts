@@ -10,15 +10,9 @@ import { type NameAttribute, parseDistinguishedName } from '../core/distinguishe
 import { HoldfastError } from '../core/errors.js'
 import { quoteForShell } from '../core/shell.js'
 import { caDirectory } from '../io/ca-folder.js'
-import {
-  keyOptions,
-  report,
-  resourceName,
-  SIGNING_OPTIONS,
-  type SigningArguments,
-  verifyDays,
-} from './ca-options.js'
+import { keyOptions, resourceName, SIGNING_OPTIONS, type SigningArguments, verifyDays } from './ca-options.js'
 import type { Context } from './context.js'
+import { report } from './report.js'
 
 const DAY_MS = 86_400_000
 /** So that its first certificates can begin before it was made. */

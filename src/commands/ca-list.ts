@@ -4,8 +4,9 @@ import type { Argv } from 'yargs'
 import { formatTime } from '../core/certificate.js'
 import { formatPrintable } from '../core/printable.js'
 import { caDirectory } from '../io/ca-folder.js'
-import { CA_OPTIONS, type CaArguments, report } from './ca-options.js'
+import { CA_OPTIONS, type CaArguments } from './ca-options.js'
 import type { Context } from './context.js'
+import { report } from './report.js'
 
 export function builder(argv: Argv): Argv {
   return argv

@@ -75,13 +75,3 @@ export function resourceName(subject: readonly NameAttribute[]): string {
   const name = subject.find(({ type }) => type === 'CN') ?? subject[0]
   return name?.value.replaceAll(/[^ a-zA-Z0-9\-_]/g, '-') ?? 'holdfast'
 }
-
-/** Prints the result, as one line for a script or as lines for a person. */
-export async function report(
-  asJson: boolean,
-  json: object,
-  lines: readonly string[],
-  context: Context,
-): Promise<void> {
-  await context.stdout(asJson ? `${JSON.stringify(json)}\n` : `${lines.join('\n')}\n`)
-}

@@ -7,8 +7,9 @@ import { formatTime } from '../core/certificate.js'
 import { quoteForShell } from '../core/shell.js'
 import { caDirectory } from '../io/ca-folder.js'
 import { readCertificates } from '../io/pem-file.js'
-import { CA_OPTIONS, type CaArguments, report } from './ca-options.js'
+import { CA_OPTIONS, type CaArguments } from './ca-options.js'
 import type { Context } from './context.js'
+import { report } from './report.js'
 
 interface CaRevokeArguments extends CaArguments {
   readonly certificate: string

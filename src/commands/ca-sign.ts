@@ -8,8 +8,9 @@ import { formatPrintable } from '../core/printable.js'
 import { caDirectory, replaceOutput } from '../io/ca-folder.js'
 import { readSmallFile } from '../io/pem-file.js'
 import { readStandardInput } from '../io/standard-input.js'
-import { keyOptions, report, SIGNING_OPTIONS, type SigningArguments, verifyDays } from './ca-options.js'
+import { keyOptions, SIGNING_OPTIONS, type SigningArguments, verifyDays } from './ca-options.js'
 import type { Context } from './context.js'
+import { report } from './report.js'
 
 interface CaSignArguments extends SigningArguments {
   readonly csr?: string | undefined

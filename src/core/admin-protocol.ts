@@ -12,6 +12,16 @@ export const KEY_TYPES = ['p-256', 'p-384', 'rsa-2048', 'rsa-3072', 'rsa-4096'] 
 /** One of {@link KEY_TYPES}. */
 export type KeyType = (typeof KEY_TYPES)[number]
 
+/** What a module says of itself; texts are without padding. */
+export interface ModuleFacts {
+  /** The file that was loaded. */
+  readonly path: string
+  readonly manufacturer: string
+  readonly description: string
+  /** `2.6` */
+  readonly version: string
+}
+
 /** What the module says of a token, or of a slot with one that is not initialised. Texts are without padding. */
 export interface TokenFacts {
   /** The slot's number, which may be another one the next time. */
@@ -63,7 +73,10 @@ export interface StoredCertificate {
 /** Names each request, what it says, and what the reply to it says. Tokens are initialised unless it says otherwise. */
 export interface AdminOperations {
   /** All slots with a token, also with one that is not initialised. */
-  listTokens: { readonly request: object; readonly reply: { readonly tokens: readonly TokenFacts[] } }
+  listTokens: {
+    readonly request: object
+    readonly reply: { readonly module: ModuleFacts; readonly tokens: readonly TokenFacts[] }
+  }
   /**
    * Initialises the token of a slot, and sets its user PIN. Wants the PINs `new-so` and `new-user`; where it `replaces` a
    * token, and only then is that lost, `so` instead of `new-so`.
@@ -187,7 +200,13 @@ const BY_URI = record({ uri: TEXT })
 const BY_URI_AND_LOGIN = record({ uri: TEXT, login: FLAG })
 
 const SHAPES: Readonly<Record<AdminOperation, { readonly request: Shape; readonly reply: Shape }>> = {
-  listTokens: { request: record({}), reply: record({ tokens: listOf(TOKEN) }) },
+  listTokens: {
+    request: record({}),
+    reply: record({
+      module: record({ path: TEXT, manufacturer: TEXT, description: TEXT, version: TEXT }),
+      tokens: listOf(TOKEN),
+    }),
+  },
   initToken: {
     request: record({
       slot: COUNT,

@@ -15,12 +15,20 @@ import { createLineEditor, type LineEditor, type TypedLine } from '../core/typed
 /** How long to wait for what a SIGINT of our own does to this process. */
 const INTERRUPT_LIMIT_MS = 500
 
+/** How to ask. */
+export interface TerminalQuestion {
+  /** Ends the wait; if its reason is a HoldfastError, that is thrown. */
+  readonly signal: AbortSignal
+  readonly words?: SecretWords
+  /** True for what is no secret: the terminal then shows it, and lets it be edited, in its own way. */
+  readonly echo?: boolean
+}
+
 /**
- * The PIN that is typed after `prompt`, without echo. The terminal is put back on every way out. Node does so itself
+ * The PIN that is typed after `prompt`, without echo unless that is wanted. The terminal is put back on every way out. Node does so itself
  * when SIGTERM or an exception ends the process; of other signals the program has to make an abort. Ctrl-C sends
  * SIGINT to this process group, as the terminal would if it were not asked to hand over each key. The bytes
  * belong to the caller.
- * @param options.signal ends the wait; if its reason is a HoldfastError, that is thrown
  * @throws HoldfastError PIN_NEEDED at once if there is no terminal or we are in its background, where asking would
  *   stop the process; later if the terminal goes away, nothing is typed, or `signal` ends the wait
  * @throws HoldfastError INTERRUPTED after Ctrl-C
@@ -28,12 +36,12 @@ const INTERRUPT_LIMIT_MS = 500
  */
 export async function askTerminal(
   prompt: string,
-  { signal, words = PIN_WORDS }: { signal: AbortSignal; words?: SecretWords },
+  { signal, words = PIN_WORDS, echo = false }: TerminalQuestion,
 ): Promise<Uint8Array> {
   const pinNeeded = (why: string, cause?: unknown) =>
     new HoldfastError('PIN_NEEDED', `${words.need}, and ${why}. Ways to give one: ${words.ways}`, { cause })
   if (!isInForeground()) throw pinNeeded('this process is not in the foreground of a terminal')
-  const line = await ask(prompt, signal, pinNeeded)
+  const line = await ask(prompt, { signal, echo }, pinNeeded)
   switch (line.state) {
     case 'done':
       try {
@@ -62,7 +70,11 @@ type EndedLine = Exclude<TypedLine, { state: 'typing' }>
 /** The error for a secret that nobody gave. */
 type Needed = (why: string, cause?: unknown) => HoldfastError
 
-async function ask(prompt: string, signal: AbortSignal, pinNeeded: Needed): Promise<EndedLine> {
+async function ask(
+  prompt: string,
+  { signal, echo }: { signal: AbortSignal; echo: boolean },
+  pinNeeded: Needed,
+): Promise<EndedLine> {
   const fd = openTerminal(pinNeeded)
   const editor = createLineEditor()
   let terminal: ReadStream | undefined
@@ -70,8 +82,7 @@ async function ask(prompt: string, signal: AbortSignal, pinNeeded: Needed): Prom
     terminal = new ReadStream(fd)
     // A terminal that has gone away fails at each further step; the first one tells.
     terminal.on('error', () => undefined)
-    terminal.setRawMode(true)
-    if (!terminal.isRaw) throw new Error('the terminal goes on echoing')
+    if (!echo) hideTyping(terminal)
     writeSync(fd, formatPrintable(prompt))
     return await readLine(terminal, editor, signal, pinNeeded)
   } catch (cause) {
@@ -82,6 +93,11 @@ async function ask(prompt: string, signal: AbortSignal, pinNeeded: Needed): Prom
     if (terminal !== undefined) restore(terminal, fd)
     closeSync(fd)
   }
+}
+
+function hideTyping(terminal: ReadStream): void {
+  terminal.setRawMode(true)
+  if (!terminal.isRaw) throw new Error('the terminal goes on echoing')
 }
 
 /** Does what Ctrl-C does, and waits for it, so that the process ends by the signal and not by an error. */
@@ -137,8 +153,10 @@ function readLine(
 }
 
 function restore(terminal: ReadStream, fd: number): void {
-  terminal.setRawMode(false)
+  const wasHidden = terminal.isRaw
+  if (wasHidden) terminal.setRawMode(false)
   terminal.destroy()
+  if (!wasHidden) return
   try {
     // The line end that was typed was not shown.
     writeSync(fd, '\n')

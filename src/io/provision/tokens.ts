@@ -63,7 +63,16 @@ function readAbilities(slot: Slot): Pick<TokenFacts, 'generates' | 'signs'> {
 
 /** @throws HoldfastError TOKEN_FAILED */
 export function listTokenFacts(bench: Workbench): ReplyOf<'listTokens'> {
-  return { tokens: bench.tokens().map((token) => readTokenFacts(bench, token)) }
+  const { manufacturer, description, version } = bench.library
+  return {
+    module: {
+      path: bench.path,
+      manufacturer: unpad(manufacturer),
+      description: unpad(description),
+      version: `${version.major}.${version.minor}`,
+    },
+    tokens: bench.tokens().map((token) => readTokenFacts(bench, token)),
+  }
 }
 
 /** Size of CK_TOKEN_INFO.label in bytes. */

@@ -37,6 +37,8 @@ export interface Workbench {
   readonly module: pkcs11js.PKCS11
   readonly surroundings: AdminSurroundings
   readonly library: ModuleInfo
+  /** Path of the module. */
+  readonly path: string
   readonly sessions: Sessions
   /** Tokens and slots with an empty one, as they were when they were first asked for. */
   tokens(): readonly PresentToken[]
@@ -69,6 +71,7 @@ export function createWorkbench(
   const bench: Workbench = {
     module,
     library,
+    path: access.module,
     surroundings,
     get sessions() {
       return sessions
