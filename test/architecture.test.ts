@@ -13,6 +13,8 @@ interface Import {
   readonly from: string
   readonly to: string
   readonly typeOnly: boolean
+  /** True for `import()`, which loads when it is called. */
+  readonly late: boolean
 }
 
 const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
@@ -29,7 +31,8 @@ function importsOf(file: string): Import[] {
     const to = target.startsWith('.')
       ? relative(SRC, resolve(SRC, dirname(file), target)).replace(/\.js$/, '.ts')
       : target
-    return { from: file, to, typeOnly: type !== undefined || statement.startsWith('typeof import') }
+    const typeOnly = type !== undefined || statement.startsWith('typeof import')
+    return { from: file, to, typeOnly, late: dynamic !== undefined }
   })
 }
 
@@ -127,6 +130,26 @@ describe('the architecture', () => {
     }
     const wrong = outside.filter(({ from, to }) => !to.startsWith('node:') && doors[to]?.(from) !== true)
     assert.deepEqual(wrong.map(show), [])
+  })
+
+  it('loads @peculiar/x509 only in a handler that needs it', () => {
+    const load = (file: string, loaded = new Set<string>()): Set<string> => {
+      if (loaded.has(file)) return loaded
+      loaded.add(file)
+      for (const { from, to, typeOnly, late } of imports) {
+        if (from === file && !typeOnly && !late) load(to, loaded)
+      }
+      return loaded
+    }
+    assert.ok(load('ca/register.ts').has('@peculiar/x509'))
+    for (const file of [
+      'bin.ts',
+      'index.ts',
+      'token-child.ts',
+      ...files.filter((name) => /^commands\//.test(name)),
+    ]) {
+      assert.ok(!load(file).has('@peculiar/x509'), file)
+    }
   })
 
   it('lets core compute only', () => {
