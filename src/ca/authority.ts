@@ -1,6 +1,6 @@
 /**
- * A local CA: made once, then opened for each use. Its certificate and its key lie in its folder. The key's file is named
- * after the key, and the certificate comes last: a folder has one CA, also if two are made in it at once or one half.
+ * A local CA: made once, then opened for each use. Its folder has its certificate, and a file that leads to its key and is
+ * named after it. The certificate comes last: a folder has one CA, also if two are made in it at once or one half.
  */
 
 import { X509Certificate } from 'node:crypto'

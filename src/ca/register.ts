@@ -33,6 +33,8 @@ export interface IssuedCertificate {
   readonly serialNumber: string
   /** As OpenSSL writes it, in one line. */
   readonly subject: string
+  /** The same of the alternative names; empty if there are none. */
+  readonly alternativeNames: string
   readonly notBefore: Date
   readonly notAfter: Date
   readonly pem: string
@@ -43,7 +45,8 @@ export interface IssuedCertificate {
 /**
  * Issues a certificate for what was requested, and records it. It ends with the CA's own certificate at the latest.
  * @param clock `now` is when it is issued
- * @throws HoldfastError CERTIFICATE_UNSUITABLE and others of `verifyEndEntity`, SIGNATURE_INVALID, OUTPUT_FAILED; nothing is then issued
+ * @throws HoldfastError CSR_INVALID if the name is that of the CA, CERTIFICATE_UNSUITABLE and others of `verifyEndEntity`,
+ *   SIGNATURE_INVALID, OUTPUT_FAILED; nothing is then issued
  */
 export async function issueCertificate(
   authority: Authority,
@@ -66,11 +69,22 @@ export async function issueCertificate(
     const der = await issueEndEntity(request, issue, certificate.der, signer)
     const pem = formatPem('CERTIFICATE', der)
     verifySigned(authority.pem, pem)
+    refuseNameOfCa(authority.pem, pem)
     verifyEndEntity(parseCertificatesPem(pem)[0]!, clock)
     if (addCaFile(directory, `issued/${serialNumber}.pem`, pem))
       return readIssued(authority, serialNumber, uid)
   }
   throw new Error('the random source repeats itself')
+}
+
+/** Where issuer and subject have one name, verifiers take a certificate for a self-signed one. */
+function refuseNameOfCa(authority: string, issued: string): void {
+  const [ca, subject] = [authority, issued].map((pem) => new X509Certificate(pem).subject?.toLowerCase())
+  if (subject !== ca) return
+  throw new HoldfastError(
+    'CSR_INVALID',
+    "the certificate signing request has the CA's own name: make it again with another, or name one with --subject",
+  )
 }
 
 /**
@@ -100,8 +114,9 @@ function findIssued(
     if (certificate === undefined || serialNumberOf(certificate) !== serialNumber)
       throw new Error('another number')
     const { notBefore, notAfter } = certificate
-    const subject = new X509Certificate(certificate.der).subject.replaceAll('\n', ', ')
-    return { serialNumber, subject, notBefore, notAfter, pem, path }
+    const { subject: lines, subjectAltName: alternativeNames = '' } = new X509Certificate(certificate.der)
+    const subject = lines.replaceAll('\n', ', ')
+    return { serialNumber, subject, alternativeNames, notBefore, notAfter, pem, path }
   } catch (cause) {
     throw damaged(path, cause)
   }

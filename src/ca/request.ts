@@ -23,13 +23,13 @@ export interface CertificateRequest {
 
 const ALTERNATIVE_NAMES = '2.5.29.17'
 /** What may stand in alternative names, by their tags (RFC 5280 §4.2.1.6). */
-const NAME_PATTERNS: Readonly<Record<number, RegExp>> = {
-  129: /^[!-~]+@[!-~]+$/, // email
-  130: /^(\*\.)?[\w-]+(\.[\w-]+)*$/, // DNS
-  134: /^[A-Za-z][\w+.-]*:[!-~]+$/, // URI
-  135: /^(.{4}|.{16})$/s, // IP
-  164: /^.{3,}$/s, // directory name, which is not empty
-}
+const NAME_PATTERNS: ReadonlyMap<number, RegExp> = new Map([
+  [0x81, /^[!-~]+@[!-~]+$/], // email
+  [0x82, /^(\*\.)?[\w-]+(\.[\w-]+)*$/], // DNS
+  [0x86, /^[A-Za-z][\w+.-]*:[!-~]+$/], // URI
+  [0x87, /^(.{4}|.{16})$/s], // IP
+  [0xa4, /^.{3,}$/s], // directory name, which is not empty
+])
 const MIN_RSA_BITS = 2048
 const CURVES = ['prime256v1', 'secp384r1', 'secp521r1']
 
@@ -153,7 +153,7 @@ function readAlternativeNames(request: x509.Pkcs10CertificateRequest): x509.Exte
   }
   if (names.length === 0) throw invalid('has an empty list of alternative names: make it again without one')
   for (const { tag, content } of names) {
-    const pattern = NAME_PATTERNS[tag]
+    const pattern = NAME_PATTERNS.get(tag)
     if (pattern === undefined) {
       throw invalid(
         'has an alternative name of a kind that is not granted: only DNS, URI, email, IP and directory names are',
@@ -183,7 +183,7 @@ function listIgnored(request: x509.Pkcs10CertificateRequest): string[] {
 }
 
 /** The attributes of the name, in its order. */
-export function readAttributes(name: x509.Name): NameAttribute[] {
+function readAttributes(name: x509.Name): NameAttribute[] {
   return name
     .toJSON()
     .flatMap((rdn) =>

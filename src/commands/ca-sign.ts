@@ -73,12 +73,13 @@ async function reportIssued(
   issued: IssuedCertificate,
   context: Context,
 ): Promise<void> {
-  const { serialNumber, subject, pem, path } = issued
+  const { serialNumber, subject, alternativeNames, pem, path } = issued
   const [notBefore, notAfter] = [formatTime(issued.notBefore), formatTime(issued.notAfter)]
-  const summary = `${out}: ${subject}, serial number ${serialNumber}, valid until ${notAfter}`
+  const names = alternativeNames === '' ? subject : `${subject} (${alternativeNames})`
+  const summary = `${out}: ${names}, serial number ${serialNumber}, valid until ${notAfter}`
   await report(
     json,
-    { serialNumber, subject, notBefore, notAfter, certificate: pem, record: path },
+    { serialNumber, subject, alternativeNames, notBefore, notAfter, certificate: pem, record: path },
     [out === undefined ? pem.trimEnd() : formatPrintable(summary)],
     context,
   )

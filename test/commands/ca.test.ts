@@ -162,7 +162,7 @@ describe('holdfast ca', function () {
       assert.equal(status, 0)
       assert.match(
         stdout,
-        /edge\.pem: C=DE, O=Example, OU=Plant 4, CN=edge-1, serial number [0-9a-f]{32}, valid until /,
+        /edge\.pem: C=DE, O=Example, OU=Plant 4, CN=edge-1 \(DNS:edge-1\.example, [^)]*\), serial number [0-9a-f]{32}, valid until /,
       )
       await verify(out)
       const shown = await text(out)
@@ -249,6 +249,7 @@ describe('holdfast ca', function () {
 
     const REFUSED: readonly (readonly [string, readonly string[], RegExp, string?])[] = [
       ['an empty subject', ['/'], /subject that is empty/],
+      ['the name of the CA', ['/CN=EXAMPLE Edge CA/O=Example'], /CA's own name/],
       ['a CA', ['/CN=a', '-addext', 'basicConstraints=critical,CA:TRUE'], /to be a CA/],
       ['keyCertSign', ['/CN=a', '-addext', 'keyUsage=keyCertSign'], /to be a CA/],
       [
