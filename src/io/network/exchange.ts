@@ -33,12 +33,27 @@ export interface Route {
   readonly explain: (cause: unknown, step: Step) => HoldfastError
   /** Receives lines about phases and times; nothing secret. */
   readonly debug?: ((line: string) => void) | undefined
+  /** Is told each step that worked, also of a way that then fails. */
+  readonly observe?: ((step: DoneStep) => void) | undefined
   readonly signal: AbortSignal
+}
+
+/** A step on the way that worked. `peer` is the service or its proxy. */
+export type DoneStep =
+  | { readonly done: 'looked up'; readonly peer: URL; readonly address: string }
+  | { readonly done: 'connected'; readonly peer: URL }
+  | { readonly done: 'tunnelled'; readonly peer: URL }
+  | { readonly done: 'secured'; readonly peer: URL; readonly issuer: IssuerName; readonly protocol: string }
+
+/** Who issued the peer's TLS certificate, by the certificate's words. */
+export interface IssuerName {
+  readonly organization: string | undefined
+  readonly commonName: string | undefined
 }
 
 /** What is asked; every header but the length of the body is the caller's. */
 export interface ServiceRequest {
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'HEAD'
   readonly path: string
   readonly headers: OutgoingHttpHeaders
   readonly body?: Uint8Array | string | undefined
@@ -75,7 +90,12 @@ async function startTcp(url: URL, route: Route): Promise<Socket> {
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT_MS,
   })
+  const { observe } = route
+  socket.on('lookup', (fault, address) => {
+    if (!fault) observe?.({ done: 'looked up', peer: url, address })
+  })
   await settle(socket, (signal) => once(socket, 'connect', { signal }), 'connecting', url, route)
+  observe?.({ done: 'connected', peer: url })
   return socket
 }
 
@@ -99,6 +119,13 @@ async function startTls(
   // Node loads its HTTP client when it is first touched. Here, too, is time.
   httpRequest.name
   await settle(socket, (signal) => once(socket, 'secureConnect', { signal }), 'starting TLS', url, route)
+  if (route.observe !== undefined) {
+    const { O, CN } = socket.getPeerCertificate().issuer ?? {}
+    // A name may have several of each.
+    const [organization, commonName] = [O, CN].map((value) => [value].flat().join(', ') || undefined)
+    const protocol = socket.getProtocol() ?? 'TLS'
+    route.observe({ done: 'secured', peer: url, issuer: { organization, commonName }, protocol })
+  }
   return socket
 }
 
@@ -130,6 +157,7 @@ async function openTunnel(socket: Socket, proxy: HttpProxy, route: Route): Promi
     )
   }
   if (head.length > 0) socket.unshift(head)
+  route.observe?.({ done: 'tunnelled', peer: proxy.url })
 }
 
 /**

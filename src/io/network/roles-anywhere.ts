@@ -19,7 +19,7 @@ import { findRequestId, isRetryableReply, type Reply } from '../../core/refusal.
 import { elapsed, exchange, openSocket, type Route } from './exchange.js'
 
 /** How to reach the endpoint. */
-export interface RolesAnywhereOptions {
+export interface RouteOptions {
   /** As core/endpoint gives it: scheme, host and port, no path. */
   readonly endpoint: URL
   /** Read for AWS_CA_BUNDLE (a PEM file whose CAs replace the default roots), HTTPS_PROXY and NO_PROXY. */
@@ -29,12 +29,16 @@ export interface RolesAnywhereOptions {
   /** When this program was built; an earlier clock explains a certificate fault. */
   readonly buildDate?: Date | undefined
   readonly now: () => Date
+  /** Receives lines about phases, statuses, request ids and times; nothing secret. */
+  readonly debug?: ((line: string) => void) | undefined
+}
+
+/** How to reach the endpoint, and what to do when that fails for a moment. */
+export interface RolesAnywhereOptions extends RouteOptions {
   /** From 0 up to 1, for the jitter between tries. */
   readonly random: () => number
   /** Default: a timer. */
   readonly sleep?: (milliseconds: number, options: { signal: AbortSignal }) => Promise<unknown>
-  /** Receives lines about phases, statuses, request ids and times; nothing secret. */
-  readonly debug?: ((line: string) => void) | undefined
 }
 
 /** A request with its signature, to be sent as it is. */
@@ -113,7 +117,11 @@ async function openConnection(options: RolesAnywhereOptions, signal: AbortSignal
   }
 }
 
-function createRoute(options: RolesAnywhereOptions, signal: AbortSignal): Route {
+/**
+ * The way to the endpoint, which nothing has gone yet.
+ * @throws HoldfastError USAGE for an unusable proxy, FILE_UNREADABLE for an unusable bundle of CAs
+ */
+export function createRoute(options: RouteOptions, signal: AbortSignal): Route {
   const { endpoint, env, now, buildDate, verifyTls = true, debug } = options
   const proxy = findProxy(endpoint, env)
   const caBundle = env.AWS_CA_BUNDLE || undefined
@@ -150,7 +158,8 @@ function ageMs({ headers }: SignedRequest, now: Date): number {
   return now.getTime() - Date.parse(iso)
 }
 
-function readCaBundle(path: string): string {
+/** @throws HoldfastError FILE_UNREADABLE */
+export function readCaBundle(path: string): string {
   const refuse = (why: string, cause?: unknown) =>
     new HoldfastError('FILE_UNREADABLE', `AWS_CA_BUNDLE names ${path}, which ${why}`, { cause })
   let text: string

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { startEmulator } from '../../../src/emulator/server.js'
+import { probeRolesAnywhere } from '../../../src/io/network/probe.js'
+import { type Peer, startBytesPeer, startHttpPeer, startProxyPeer } from '../../support/peers.js'
+
+describe('probeRolesAnywhere', () => {
+  const peers: Peer[] = []
+  afterEach(async () => {
+    for (const peer of peers.splice(0)) await peer.close()
+  })
+  const open = async <T extends Peer>(peer: Promise<T>): Promise<T> => {
+    const opened = await peer
+    peers.push(opened)
+    return opened
+  }
+  const probe = (
+    url: string,
+    options: {
+      env?: Record<string, string>
+      timeoutMs?: number
+      verifyTls?: boolean
+      signal?: AbortSignal
+    } = {},
+  ) => {
+    const { env = {}, timeoutMs = 10_000, verifyTls, signal = new AbortController().signal } = options
+    const now = () => new Date()
+    return probeRolesAnywhere({ endpoint: new URL(url), env, timeoutMs, verifyTls, now }, { signal })
+  }
+  const done = ({ steps }: Awaited<ReturnType<typeof probe>>) => steps.map((step) => step.done)
+
+  it('tells each step, the issuer of the TLS certificate, and the answer', async () => {
+    const emulator = await startEmulator({ tls: true })
+    try {
+      const found = await probe(emulator.url.replace('127.0.0.1', 'localhost'), { verifyTls: false })
+      assert.deepEqual([...new Set(done(found))], ['looked up', 'connected', 'secured'])
+      const secured = found.steps.find((step) => step.done === 'secured')
+      assert.match(secured?.issuer.commonName ?? '', /^holdfast emulator TLS CA/)
+      assert.match(secured?.protocol ?? '', /^TLSv1\.[23]$/)
+      assert.ok(Number.isFinite(Date.parse(found.reply?.headers.date ?? '')))
+      assert.equal(emulator.journal.length, 1)
+      assert.equal(emulator.journal[0]?.method, 'HEAD')
+    } finally {
+      await emulator.close()
+    }
+  })
+
+  it('tells how far it came before a fault', async () => {
+    const { port } = await open(startHttpPeer((_, reply) => reply.end()))
+    const found = await probe(`https://127.0.0.1:${port}`)
+    assert.deepEqual(done(found), ['connected'])
+    assert.equal(found.fault?.code, 'TLS_FAILED')
+    assert.equal(found.reply, undefined)
+  })
+
+  it('goes through the tunnel of a proxy', async () => {
+    const emulator = await startEmulator({ tls: true })
+    const proxy = await open(startProxyPeer(emulator.port))
+    const found = await probe('https://rolesanywhere.test', {
+      env: { HTTPS_PROXY: `127.0.0.1:${proxy.port}` },
+      verifyTls: false,
+    })
+    await emulator.close()
+    assert.deepEqual(done(found), ['connected', 'tunnelled', 'secured'])
+    assert.deepEqual(
+      proxy.asked.map(({ target }) => target),
+      ['rolesanywhere.test:443'],
+    )
+  })
+
+  it('waits no longer than it may', async () => {
+    const { port } = await open(startBytesPeer((socket) => socket.resume()))
+    const found = await probe(`http://127.0.0.1:${port}`, { timeoutMs: 200 })
+    assert.deepEqual(done(found), ['connected'])
+    assert.equal(found.fault?.code, 'DEADLINE_EXCEEDED')
+  })
+
+  it('ends when it is told to, with the reason', async () => {
+    const peer = await open(startBytesPeer((socket) => socket.resume()))
+    const interrupt = new AbortController()
+    const reason = new Error('enough')
+    const probing = probe(`http://127.0.0.1:${peer.port}`, { signal: interrupt.signal })
+    await peer.nextSocket()
+    interrupt.abort(reason)
+    await assert.rejects(probing, (error: Error) => error.cause === reason || error === reason)
+  })
+})
