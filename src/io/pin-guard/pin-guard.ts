@@ -45,14 +45,15 @@ import {
   describeFault,
   findRecordsFolder,
   isMissing,
+  lookForStateFolder,
   openStateFolder,
   type StateFolder,
   verifyFolder,
 } from './state-folder.js'
 import { isAlive, readWriter } from './writer.js'
 
-/** What the guard needs to know. */
-export interface PinGuardOptions {
+/** The PIN in question, and where it is remembered. */
+export interface GuardedPin {
   readonly token: TokenIdentity
   readonly pin: PinIdentity
   /** Folders that may hold the records, best first, as from `stateDirectories`. */
@@ -60,6 +61,10 @@ export interface PinGuardOptions {
   /** Effective user id of this process. */
   readonly uid: number
   readonly now: () => Date
+}
+
+/** What the guard needs to know. */
+export interface PinGuardOptions extends GuardedPin {
   /** Ends the wait for another process's login. */
   readonly signal: AbortSignal
 }
@@ -86,12 +91,33 @@ export async function withPinGuard<T>(options: PinGuardOptions, login: () => Pro
   }
 }
 
+/** What the guard would do with a PIN, by {@link inspectPinGuard}. */
+export interface GuardView {
+  readonly verdict: PinVerdict
+  /** Where a record would be written; without a path it has to be made first. */
+  readonly folder: StateFolder
+}
+
+/**
+ * What {@link withPinGuard} would say to the PIN now. Nothing is tried, made or written. Undefined for a typed PIN.
+ * @throws HoldfastError PIN_REFUSED_BEFORE, PIN_GUARD_UNAVAILABLE
+ */
+export function inspectPinGuard(options: GuardedPin): GuardView | undefined {
+  const { pin, token, directories, uid } = options
+  if (pin.kind === 'typed') return undefined
+  const folder = lookForStateFolder(directories, uid)
+  const guard = { ...options, pin, names: pinRecordNames(token, pin), folder, writer: readWriter() }
+  const verdict = judge(guard)
+  if (verdict === 'unproven') verifyWritable(guard)
+  return { verdict, folder }
+}
+
 /**
  * Remembers a PIN that {@link withPinGuard} found good and that the token refused after all, as it may when a key wants
  * the PIN once more for its signature. Errors that are not about the PIN change nothing.
  * @returns `error`, or what to throw instead of it
  */
-export async function rememberRefusal(options: PinGuardOptions, error: unknown): Promise<unknown> {
+export async function rememberRefusal(options: GuardedPin, error: unknown): Promise<unknown> {
   const guard = isPinRefusal(error, true) ? openGuard(options) : undefined
   if (guard === undefined) return error
   const { names } = guard
@@ -166,7 +192,7 @@ export interface ForgottenPinRecord {
   readonly record: PinRecord | undefined
 }
 
-interface Guard extends PinGuardOptions {
+interface Guard extends GuardedPin {
   readonly pin: StoredPinIdentity
   readonly names: PinRecordNames
   readonly folder: StateFolder
@@ -174,7 +200,7 @@ interface Guard extends PinGuardOptions {
 }
 
 /** Undefined for a typed PIN. */
-function openGuard(options: PinGuardOptions): Guard | undefined {
+function openGuard(options: GuardedPin): Guard | undefined {
   const { pin, token, directories, uid } = options
   if (pin.kind === 'typed') return undefined
   const names = pinRecordNames(token, pin)
@@ -251,17 +277,21 @@ async function waitForOther({ signal, token }: PinGuardOptions): Promise<void> {
 
 /** Says on disk that this process is about to try the PIN. False if another one says so already. */
 function claim(guard: Guard): boolean {
-  const { folder, names } = guard
-  if (folder.path === undefined || !folder.writable) {
+  verifyWritable(guard)
+  const path = guard.folder.path!
+  try {
+    return addRecord(join(path, guard.names.tried()), createRecord(guard, 'trying'))
+  } catch (error) {
+    throw unavailable(path, error)
+  }
+}
+
+function verifyWritable({ folder, pin }: Guard): void {
+  if (!folder.writable) {
     throw new HoldfastError(
       'PIN_GUARD_UNAVAILABLE',
-      `the PIN from ${guard.pin.name} is not known to be good, and it is not tried because a refusal could not be remembered: ${folder.obstacles.join('; ') || 'there is no state folder'}. Name a folder with --state-dir, or accept that restarts with a wrong PIN can lock the token with --pin-guard off`,
+      `the PIN from ${pin.name} is not known to be good, and it is not tried because a refusal could not be remembered: ${folder.obstacles.join('; ') || 'there is no state folder'}. Name a folder with --state-dir, or accept that restarts with a wrong PIN can lock the token with --pin-guard off`,
     )
-  }
-  try {
-    return addRecord(pathOf(guard, names.tried()), createRecord(guard, 'trying'))
-  } catch (error) {
-    throw unavailable(folder.path, error)
   }
 }
 

@@ -11,6 +11,7 @@ import {
   mkdirSync,
   openSync,
   realpathSync,
+  statSync,
 } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { formatPrintable } from '../../core/printable.js'
@@ -35,21 +36,51 @@ export interface StateFolder {
  * @param uid effective user id of this process
  */
 export function openStateFolder(directories: readonly string[], uid: number): StateFolder {
+  return searchStateFolder(directories, uid, makeFolder)
+}
+
+/**
+ * The place that {@link openStateFolder} would choose; nothing is made. One that is not there yet has no path, and is
+ * writable if it could be made.
+ */
+export function lookForStateFolder(directories: readonly string[], uid: number): StateFolder {
+  return searchStateFolder(directories, uid, undefined)
+}
+
+function searchStateFolder(
+  directories: readonly string[],
+  uid: number,
+  make: ((path: string) => void) | undefined,
+): StateFolder {
   const obstacles: string[] = []
   let readable: string | undefined
   const candidates = directories.map((directory) => resolve(directory, RECORDS_FOLDER))
   const others = (used?: string) => candidates.filter((path) => path !== used)
   for (const directory of directories) {
     try {
-      const path = findRecordsFolder(directory, uid, makeFolder)
+      const path = findRecordsFolder(directory, uid, make)
       readable ??= path
       accessSync(path, constants.W_OK)
       return { path, writable: true, obstacles, others: others(path) }
     } catch (error) {
+      if (make === undefined && isMissing(error) && canBeMade(resolve(directory, RECORDS_FOLDER))) {
+        return { path: undefined, writable: true, obstacles, others: others() }
+      }
       obstacles.push(`${formatPrintable(directory)}: ${describeFault(error)}`)
     }
   }
   return { path: readable, writable: false, obstacles, others: others(readable) }
+}
+
+/** True if the nearest folder above that is there can be written. */
+function canBeMade(path: string): boolean {
+  const above = dirname(path)
+  try {
+    accessSync(above, constants.W_OK)
+    return statSync(above).isDirectory()
+  } catch (error) {
+    return isMissing(error) && above !== path && canBeMade(above)
+  }
 }
 
 /**

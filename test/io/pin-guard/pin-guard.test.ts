@@ -26,7 +26,12 @@ import fc from 'fast-check'
 import { type ErrorCode, HoldfastError } from '../../../src/core/errors.js'
 import type { PinIdentity, TokenIdentity } from '../../../src/core/pin.js'
 import { readPinFile } from '../../../src/io/pin-file.js'
-import { forgetPinRecords, type PinGuardOptions, withPinGuard } from '../../../src/io/pin-guard/pin-guard.js'
+import {
+  forgetPinRecords,
+  inspectPinGuard,
+  type PinGuardOptions,
+  withPinGuard,
+} from '../../../src/io/pin-guard/pin-guard.js'
 import type { GuardedLogin } from '../../support/pin-guard-login.js'
 
 const uid = process.geteuid!()
@@ -715,5 +720,56 @@ describe('forgetPinRecords', () => {
       assert.deepEqual(forgotten, [{ path: join(path, name), record: undefined }])
       assert.deepEqual((await readdir(path)).sort(), ['settings.json', 'x.json'])
     })
+  })
+})
+
+describe('inspectPinGuard', () => {
+  let folder: string
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'holdfast-guard-'))
+  })
+  afterEach(() => rm(folder, { recursive: true }))
+
+  const options = (pin: PinIdentity, state = join(folder, 'state')) => ({
+    token,
+    pin,
+    directories: [state],
+    uid,
+    now: () => new Date('2026-01-02T03:04:05Z'),
+  })
+  const logIn = (pin: PinIdentity, login: () => unknown) =>
+    withPinGuard({ ...options(pin), signal: AbortSignal.timeout(10_000) }, login)
+
+  it('says that a PIN was not tried, and makes no folder', async () => {
+    const view = inspectPinGuard(options(secret('1234')))
+    assert.equal(view?.verdict, 'unproven')
+    assert.deepEqual(await readdir(folder), [])
+  })
+
+  it('says that a PIN was taken, and where that stands', async () => {
+    await logIn(secret('1234'), () => undefined)
+    const view = inspectPinGuard(options(secret('1234')))
+    assert.equal(view?.verdict, 'proven')
+    assert.equal(view?.folder.path, join(folder, 'state/pin'))
+  })
+
+  it('throws for a PIN that was refused, and writes nothing', async () => {
+    const refuse = () => {
+      throw new HoldfastError('PIN_INCORRECT', 'wrong')
+    }
+    await assert.rejects(logIn(secret('wrong'), refuse), { code: 'PIN_INCORRECT' })
+    const before = await readdir(join(folder, 'state/pin'))
+    assert.throws(() => inspectPinGuard(options(secret('wrong'))), { code: 'PIN_REFUSED_BEFORE' })
+    assert.deepEqual(await readdir(join(folder, 'state/pin')), before)
+  })
+
+  it('throws where a refusal could not be remembered', async () => {
+    await writeFile(join(folder, 'file'), '')
+    const view = () => inspectPinGuard(options(secret('1234'), join(folder, 'file/state')))
+    assert.throws(view, { code: 'PIN_GUARD_UNAVAILABLE' })
+  })
+
+  it('has nothing to say of a PIN that is typed', () => {
+    assert.equal(inspectPinGuard(options({ kind: 'typed' })), undefined)
   })
 })
