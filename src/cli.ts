@@ -66,6 +66,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/enroll.js'),
   },
   {
+    command: 'doctor [name]',
+    describe: 'Say why credentials do not come, and what to do about it',
+    load: () => import('./commands/doctor.js'),
+  },
+  {
     command: 'emulator',
     describe: 'Run a strict local stand-in for IAM Roles Anywhere',
     load: () => import('./commands/emulator.js'),

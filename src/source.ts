@@ -3,6 +3,7 @@
  * refused here, before anything is opened.
  */
 
+import type { Certificate } from './core/certificate.js'
 import { HoldfastError } from './core/errors.js'
 import { type Identity, isPkcs11Uri } from './core/identity.js'
 import { stateDirectories } from './core/pin-record.js'
@@ -68,12 +69,20 @@ export function createSource(identity: Identity, surroundings: SourceSurrounding
 function withCertificateFile(path: string, createSource: (der: Uint8Array) => SignerSource): SignerSource {
   return {
     async withSigner(use, options) {
-      const certificates = await readCertificates(path)
-      const leaf = certificates.find(({ isCa }) => !isCa) ?? certificates[0]!
-      const chain = certificates.filter((other) => other !== leaf).map(({ der }) => der)
+      const { leaf, others } = chooseLeaf(await readCertificates(path))
+      const chain = others.map(({ der }) => der)
       return createSource(leaf.der).withSigner((signer) => use({ ...signer, chain }), options)
     },
   }
+}
+
+/** Which certificate of a file is the key's, where the key is in a token: the first that is no CA's. */
+export function chooseLeaf(certificates: readonly Certificate[]): {
+  readonly leaf: Certificate
+  readonly others: readonly Certificate[]
+} {
+  const leaf = certificates.find(({ isCa }) => !isCa) ?? certificates[0]!
+  return { leaf, others: certificates.filter((other) => other !== leaf) }
 }
 
 interface TokenObjects {

@@ -6,7 +6,7 @@
  */
 
 import { HoldfastError } from './errors.js'
-import { findValue, type SectionTest } from './ini.js'
+import { findValue, listSections, type SectionTest } from './ini.js'
 import { PIN_VALUE } from './printable.js'
 
 /** Names that every SDK can look up without quotes. */
@@ -40,11 +40,38 @@ export function formatProfileHeader(profile: string): string {
 
 /** Recognises the section of a profile in the config file, also where the name is quoted. */
 export function isProfileSection(profile: string): SectionTest {
-  return (header) => {
-    const match = /^profile\s+(?:"([^"]*)"|'([^']*)'|(\S+))$/.exec(header.trim())
-    const name = match?.[1] ?? match?.[2] ?? match?.[3]
-    return name === profile || (profile === 'default' && header.trim() === profile)
-  }
+  return (header) => findProfileName(header) === profile
+}
+
+function findProfileName(header: string): string | undefined {
+  if (header.trim() === 'default') return 'default'
+  const match = /^profile\s+(?:"([^"]*)"|'([^']*)'|(\S+))$/.exec(header.trim())
+  return match?.[1] ?? match?.[2] ?? match?.[3]
+}
+
+/** A profile that gets its credentials from a program. */
+export interface ProcessProfile {
+  readonly name: string
+  /** Where its `credential_process` stands: some SDKs look for it in the config file only. */
+  readonly file: 'config' | 'credentials'
+  /** The value of that key, its lines joined by LF. */
+  readonly command: string
+}
+
+/** The profiles of both files that have a `credential_process`. */
+export function listProcessProfiles(config: string, credentials: string): ProcessProfile[] {
+  const inConfig = listSections(config).flatMap((header) => findProfileName(header) ?? [])
+  const list = (file: ProcessProfile['file'], names: readonly string[]) =>
+    [...new Set(names)].flatMap((name) => {
+      const [text, matches]: [string, SectionTest] =
+        file === 'config'
+          ? [config, isProfileSection(name)]
+          : [credentials, (header) => header.trim() === name]
+      const command = findValue(text, matches, 'credential_process')
+      return command === undefined ? [] : [{ name, file, command }]
+    })
+  const inCredentials = listSections(credentials).map((header) => header.trim())
+  return [...list('config', inConfig), ...list('credentials', inCredentials)]
 }
 
 /**

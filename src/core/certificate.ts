@@ -243,7 +243,16 @@ export interface ClockFacts {
  *   build date or before notBefore), KEY_UNSUPPORTED
  * @see https://docs.aws.amazon.com/rolesanywhere/latest/userguide/trust-model.html "Signature validation"
  */
-export function verifyEndEntity(certificate: Certificate, { now, buildDate }: ClockFacts): void {
+export function verifyEndEntity(certificate: Certificate, clock: ClockFacts): void {
+  verifySuitable(certificate)
+  verifyValidity(certificate, clock)
+}
+
+/**
+ * Checks those of the rules that have nothing to do with time.
+ * @throws HoldfastError CERTIFICATE_UNSUITABLE, KEY_UNSUPPORTED
+ */
+export function verifySuitable(certificate: Certificate): void {
   const unsuitable = (fault: string) => {
     throw new HoldfastError('CERTIFICATE_UNSUITABLE', `${describe(certificate)} ${fault}`)
   }
@@ -258,7 +267,6 @@ export function verifyEndEntity(certificate: Certificate, { now, buildDate }: Cl
     unsuitable('has an empty subject: have it issued again with a subject, best with a CN')
   }
   signingAlgorithmOf(certificate)
-  verifyValidity(certificate, { now, buildDate })
 }
 
 /**

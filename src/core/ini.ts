@@ -21,6 +21,11 @@ interface Line {
 /** Decides by the text between the brackets whether a section is meant. */
 export type SectionTest = (header: string) => boolean
 
+/** What stands between the brackets of each section, in their order. */
+export function listSections(text: string): string[] {
+  return parseLines(text).flatMap(({ kind, name }) => (kind === 'section' ? [name] : []))
+}
+
 /**
  * The value of a key, its lines joined by LF, or undefined. Where section or key stand twice, the last one
  * counts.

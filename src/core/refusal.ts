@@ -28,7 +28,7 @@ export interface RefusedRequest {
 }
 
 /** General SigV4 tolerance; Roles Anywhere publishes none of its own. */
-const CLOCK_TOLERANCE_MS = 5 * 60 * 1000
+export const CLOCK_TOLERANCE_MS = 5 * 60 * 1000
 const MAX_QUOTE_LENGTH = 600
 
 /**
@@ -121,7 +121,8 @@ function explainClock(reply: Reply, said: AwsError, now: Date): Explanation | un
   }
 }
 
-function formatSpan(milliseconds: number): string {
+/** A time of at least a minute, as people say it: `1 h 2 min`. */
+export function formatSpan(milliseconds: number): string {
   const minutes = Math.round(milliseconds / 60_000)
   const parts = [
     [Math.floor(minutes / 1440), 'd'],
@@ -241,6 +242,13 @@ const CAUSES: readonly {
   },
 ]
 
+const TRUST_POLICY = 'the trust policy of the role'
+
+/** True for an error of {@link explainRefusal} that blames the role's trust policy. */
+export function blamesTrustPolicy({ code, message }: HoldfastError): boolean {
+  return code === 'REFUSED_ROLE' && message.startsWith(TRUST_POLICY)
+}
+
 function explainTrustPolicy({ roleArn, trustAnchorArn, certificate }: RefusedRequest): string {
-  return `the trust policy of the role ${roleArn} does not let this certificate in: it must allow rolesanywhere.amazonaws.com sts:AssumeRole, sts:TagSession and sts:SetSourceIdentity, with conditions that fit ${trustAnchorArn} and ${certificate}; a policy just changed takes some seconds to work`
+  return `${TRUST_POLICY} ${roleArn} does not let this certificate in: it must allow rolesanywhere.amazonaws.com sts:AssumeRole, sts:TagSession and sts:SetSourceIdentity, with conditions that fit ${trustAnchorArn} and ${certificate}; a policy just changed takes some seconds to work`
 }

@@ -1,0 +1,109 @@
+/**
+ * The checks of the certificate that will be shown to Roles Anywhere, and of the intermediates that go with it.
+ * @see https://docs.aws.amazon.com/rolesanywhere/latest/userguide/trust-model.html "Signature validation"
+ */
+
+import {
+  type Certificate,
+  type ClockFacts,
+  describe,
+  parseCertificate,
+  signingAlgorithmOf,
+  verifySuitable,
+  verifyValidity,
+} from '../core/certificate.js'
+import { findChain } from '../core/chain.js'
+import type { Examination, Examined, Outcome } from '../core/diagnosis.js'
+import { findExpiryWarning } from '../core/expiry.js'
+import type { Identity } from '../core/identity.js'
+import { formatName } from '../core/subject-name.js'
+import { quoted, shown, type Told, tell } from '../core/told.js'
+import { readCertificates } from '../io/pem-file.js'
+
+/** A certificate, and what lies beside it: in its token, or in its file. */
+export interface FoundCertificate {
+  readonly certificate: Certificate
+  /** DER. */
+  readonly others: readonly Uint8Array[]
+}
+
+/** What came of the checks of a key, wherever that is. */
+export interface KeyOutcomes {
+  readonly found: Outcome<FoundCertificate>
+  /** What else has to pass before a session. */
+  readonly others: Readonly<Record<string, Outcome<unknown>>>
+}
+
+/** What is sent along with the certificate. */
+export interface Chain {
+  readonly certificate: Certificate
+  /** Nearest first. */
+  readonly intermediates: readonly Certificate[]
+}
+
+/** All outcomes, for the check that needs them. */
+export interface CertificateOutcomes {
+  readonly rules: Outcome<unknown>
+  readonly expiry: Outcome<unknown>
+  readonly chain: Outcome<Chain>
+}
+
+/** Makes the checks. */
+export async function checkCertificate(
+  examination: Examination,
+  identity: Outcome<Identity>,
+  found: Outcome<FoundCertificate>,
+  clock: ClockFacts,
+): Promise<CertificateOutcomes> {
+  const rules = await examination.check('certificate-rules', { found }, ({ found }) =>
+    examineRules(found.certificate),
+  )
+  const expiry = await examination.check('expiry', { found }, ({ found }) =>
+    examineExpiry(found.certificate, clock),
+  )
+  const chain = await examination.check('chain', { identity, found }, ({ identity, found }) =>
+    examineChain(identity, found),
+  )
+  return { rules, expiry, chain }
+}
+
+/** `serial 0a of "CN=edge-1"` */
+export function tellCertificate(certificate: Certificate): Told {
+  return tell`${shown(describe(certificate))}, of ${quoted(formatName(certificate.subject))}`
+}
+
+function examineRules(certificate: Certificate): Examined<undefined> {
+  verifySuitable(certificate)
+  return {
+    value: undefined,
+    message: tell`X.509 version 3, no CA, digitalSignature, a subject, SHA-256 or better, ${shown(signingAlgorithmOf(certificate))}`,
+  }
+}
+
+function examineExpiry(certificate: Certificate, clock: ClockFacts): Examined<undefined> {
+  verifyValidity(certificate, clock)
+  const warning = findExpiryWarning(certificate, clock.now)
+  const message = tell`valid from ${certificate.notBefore} until ${certificate.notAfter}`
+  if (warning === undefined) return { value: undefined, message }
+  const fix = tell`holdfast enroll --renew, or have it issued anew`
+  return { value: undefined, message, troubles: [{ status: 'warn', message: shown(warning), fix }] }
+}
+
+async function examineChain(identity: Identity, found: FoundCertificate): Promise<Examined<Chain>> {
+  const { certificate, others } = found
+  const named = identity.intermediates === undefined ? [] : await readCertificates(identity.intermediates)
+  const intermediates = findChain(certificate, [...others.flatMap(tolerantParse), ...named])
+  const top = formatName((intermediates.at(-1) ?? certificate).issuer)
+  return {
+    value: { certificate, intermediates },
+    message: tell`${intermediates.length} intermediate certificate${shown(intermediates.length === 1 ? '' : 's')}; the trust anchor must have the certificate of ${quoted(top)}`,
+  }
+}
+
+function tolerantParse(der: Uint8Array): Certificate[] {
+  try {
+    return [parseCertificate(der)]
+  } catch {
+    return []
+  }
+}

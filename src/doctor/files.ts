@@ -1,0 +1,44 @@
+/** The check of the files that nothing refuses, though others could read or change them. */
+
+import type { Examination, Outcome, Trouble } from '../core/diagnosis.js'
+import { findFileTroubles } from '../core/file-diagnosis.js'
+import { type Identity, isPkcs11Uri } from '../core/identity.js'
+import { type Told, tell } from '../core/told.js'
+import { awsConfigPath, awsCredentialsPath } from '../io/aws-config-file.js'
+import { findFileFacts } from '../io/file-facts.js'
+
+interface WatchedFile {
+  readonly what: Told
+  readonly path: string | undefined
+  readonly isSecret?: boolean
+}
+
+/** Makes the check. Files that are not there are somebody else's business. */
+export function checkFiles(
+  examination: Examination,
+  identity: Outcome<Identity>,
+  { env, uid }: { readonly env: Readonly<Record<string, string | undefined>>; readonly uid: number },
+): Promise<Outcome<unknown>> {
+  return examination.check('files', { identity }, ({ identity }) => {
+    const { certificate, privateKey, intermediates } = identity
+    const asFile = (text: string | undefined) => (isPkcs11Uri(text) ? undefined : text)
+    const askpass = identity.askpass ?? env.HOLDFAST_ASKPASS
+    const files: WatchedFile[] = [
+      { what: tell`the private key`, path: asFile(privateKey), isSecret: true },
+      { what: tell`the certificate`, path: asFile(certificate) },
+      { what: tell`the intermediates`, path: intermediates },
+      { what: tell`the bundle of CAs`, path: env.AWS_CA_BUNDLE || undefined },
+      { what: tell`the askpass program`, path: askpass?.includes('/') ? askpass : undefined },
+      { what: tell`the AWS config file`, path: awsConfigPath(env) },
+      { what: tell`the AWS credentials file`, path: awsCredentialsPath(env), isSecret: true },
+    ]
+    let count = 0
+    const troubles = files.flatMap(({ what, path, isSecret = false }): Trouble[] => {
+      const facts = path === undefined ? undefined : findFileFacts(path, uid)
+      if (facts === undefined) return []
+      count++
+      return findFileTroubles(what, facts, { uid, isSecret })
+    })
+    return { value: undefined, message: tell`nobody else can change any of ${count} files`, troubles }
+  })
+}

@@ -1,0 +1,136 @@
+/**
+ * The checks of the PIN: whether it can be read where it is, and whether the guard of tried PINs would let it be tried.
+ * It is tried by neither of them.
+ */
+
+import { resolve } from 'node:path'
+import type { TokenFacts } from '../core/admin-protocol.js'
+import type { Examination, Examined, Outcome } from '../core/diagnosis.js'
+import { HoldfastError } from '../core/errors.js'
+import type { Identity } from '../core/identity.js'
+import { formatPinSource, type PinIdentity, type PinSource, parsePin, verifyPinLength } from '../core/pin.js'
+import { stateDirectories } from '../core/pin-record.js'
+import { wantsLogin } from '../core/token-diagnosis.js'
+import { quoted, shown, tell } from '../core/told.js'
+import { isExecutable, isOnPath } from '../io/executable.js'
+import { findTpmStore } from '../io/module/tpm-store.js'
+import { readPinFile } from '../io/pin-file.js'
+import { inspectPinGuard } from '../io/pin-guard/pin-guard.js'
+
+/** What the checks need of the process. */
+export interface PinSurroundings {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly uid: number
+  readonly now: () => Date
+}
+
+/** What has to pass before a login. */
+export interface PinOutcomes {
+  readonly source: Outcome<unknown>
+  readonly guard: Outcome<unknown>
+}
+
+/** Makes the checks. */
+export async function checkPin(
+  examination: Examination,
+  needs: {
+    readonly key: Outcome<{ readonly identity: Identity; readonly pin: PinSource }>
+    readonly token: Outcome<TokenFacts>
+  },
+  surroundings: PinSurroundings,
+): Promise<PinOutcomes> {
+  const { key, token } = needs
+  let known: PinIdentity | undefined
+  try {
+    const source = await examination.check('pin-source', { key, token }, async ({ key, token }) => {
+      const examined = await examineSource(key.pin, token, surroundings)
+      known = examined.value
+      return examined
+    })
+    const guard = await examination.check('pin-guard', { key, token, source }, (given) =>
+      examineGuard(given.key.identity, given.token, given.source, surroundings),
+    )
+    return { source, guard }
+  } finally {
+    if (known !== undefined && known.kind !== 'typed') known.pin.fill(0)
+  }
+}
+
+/** Undefined for a PIN that only a person or a program knows. */
+async function examineSource(
+  source: PinSource,
+  token: TokenFacts,
+  { env, uid }: PinSurroundings,
+): Promise<Examined<PinIdentity | undefined>> {
+  if (!wantsLogin(token)) return { value: undefined, message: tell`the token wants none` }
+  const name = shown(formatPinSource(source))
+  const limits = { min: token.minPinLength, max: token.maxPinLength }
+  switch (source.kind) {
+    case 'file':
+    case 'systemd-credential': {
+      const options = { uid, credentialsDirectory: env.CREDENTIALS_DIRECTORY }
+      const { pin, identity, warnings } = await readPinFile(source.path, options)
+      verifyPinLength(pin, limits, token.label)
+      return {
+        value: identity,
+        message: tell`a PIN can be read from ${name}`,
+        troubles: warnings.map((warning) => ({ status: 'warn', message: shown(warning) })),
+      }
+    }
+    case 'environment':
+    case 'pin-value': {
+      const origin = formatPinSource(source)
+      const pin = parsePin(source.pin, origin)
+      verifyPinLength(pin, limits, token.label)
+      const value = { kind: 'secret', name: origin, pin } as const
+      if (source.kind === 'environment') return { value, message: tell`a PIN is in ${name}` }
+      const message = tell`the PIN stands in the PKCS#11 URI (pin-value), where other users and logs may see it`
+      const fix = tell`put it into a file, and name that with pin-source=file:PATH in the URI or with pin-file`
+      return { value, message, troubles: [{ status: 'warn', message, fix }] }
+    }
+    case 'askpass': {
+      const { program } = source
+      const isFound = program.includes('/') ? await isExecutable(program) : await isOnPath(program, env.PATH)
+      if (isFound) return { value: undefined, message: tell`the ${name} is asked at a login` }
+      throw new HoldfastError(
+        'PIN_SOURCE_UNREADABLE',
+        `${formatPinSource(source)} is not a program that can be run: correct askpass, or chmod u+x it`,
+      )
+    }
+    case 'terminal':
+      return { value: undefined, message: tell`none is stored: a person types it at each login` }
+  }
+}
+
+function examineGuard(
+  { pinGuard, stateDir }: Identity,
+  token: TokenFacts,
+  pin: PinIdentity | undefined,
+  { env, uid, now }: PinSurroundings,
+): Examined<undefined> {
+  if (pinGuard === 'off') {
+    const message = tell`the guard is off: each start with a wrong PIN costs the token one of its tries`
+    const fix = tell`leave out pin-guard (--pin-guard)`
+    return { value: undefined, message, troubles: [{ status: 'warn', message, fix }] }
+  }
+  if (pin === undefined) return { value: undefined, message: tell`is told the PIN when there is one` }
+  const { manufacturer, model, serial, label } = token
+  const identity = { manufacturer, model, serial, label }
+  const view = inspectPinGuard({
+    // tpm2-pkcs11 gives every token the serial number zero.
+    token: /^0+$/.test(serial) ? { ...identity, store: findTpmStore(env, resolve('.')) } : identity,
+    pin,
+    directories: stateDirectories(env, uid, stateDir),
+    uid,
+    now,
+  })
+  const place = view?.folder.path === undefined ? tell`` : tell`, by the record in ${shown(view.folder.path)}`
+  switch (view?.verdict) {
+    case 'proven':
+      return { value: undefined, message: tell`token ${quoted(label)} has taken this PIN before${place}` }
+    case 'busy':
+      return { value: undefined, message: tell`another process is trying this PIN right now` }
+    default:
+      return { value: undefined, message: tell`this PIN was not tried on token ${quoted(label)} yet` }
+  }
+}
