@@ -69,7 +69,7 @@ describe('the architecture', () => {
       .filter(({ from, to }) => {
         if (height(to) !== height(from)) return height(to) > height(from)
         const sameRoom = dirname(from) === dirname(to) && dirname(from) !== 'io'
-        return !(from.startsWith('core/') || (sameRoom && /^(io|agent|ca|enroll)\//.test(from)))
+        return !(from.startsWith('core/') || (sameRoom && /^(io|agent|ca|doctor|enroll)\//.test(from)))
       })
     assert.deepEqual(wrong.map(show), [])
   })

@@ -10,6 +10,7 @@ import { HoldfastError } from '../core/errors.js'
 import { findProxy } from '../core/proxy.js'
 import type { Reply } from '../core/refusal.js'
 import { listed, quoted, shown, type Told, tell } from '../core/told.js'
+import { withDeadline } from '../io/deadline.js'
 import type { DoneStep, IssuerName } from '../io/network/exchange.js'
 import { type Probe, probeRolesAnywhere } from '../io/network/probe.js'
 import { type RouteOptions, readCaBundle } from '../io/network/roles-anywhere.js'
@@ -37,7 +38,7 @@ export async function checkNetwork(
   const ways = [endpoint, proxy, roots] as const
   const probe: Probe =
     endpoint.passed && ways.every(({ passed }) => passed)
-      ? await probeRolesAnywhere({ ...options, endpoint: endpoint.value }, options)
+      ? await probeInTime(endpoint.value, options)
       : { steps: [] }
   const first = proxy.passed && endpoint.passed ? (proxy.value ?? endpoint.value) : undefined
 
@@ -94,6 +95,14 @@ function examineCaBundle(
           },
         ],
   }
+}
+
+function probeInTime(endpoint: URL, options: NetworkOptions): Promise<Probe> {
+  const { timeoutMs } = options
+  const expired = new HoldfastError('DEADLINE_EXCEEDED', `no answer within ${timeoutMs / 1000} s (--timeout)`)
+  return withDeadline({ ...options, expired }, (signal) =>
+    probeRolesAnywhere({ ...options, endpoint }, { signal }),
+  )
 }
 
 function examineLookup(peer: URL, probe: Probe): Examined<undefined> {

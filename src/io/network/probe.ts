@@ -4,7 +4,6 @@
 
 import { HoldfastError } from '../../core/errors.js'
 import type { Reply } from '../../core/refusal.js'
-import { withDeadline } from '../deadline.js'
 import { type DoneStep, exchange, openSocket } from './exchange.js'
 import { createRoute, type RouteOptions } from './roles-anywhere.js'
 
@@ -18,26 +17,18 @@ export interface Probe {
   readonly fault?: HoldfastError
 }
 
-/**
- * Tries each step once.
- * @throws HoldfastError the reason of `signal`, if it ends the probe
- */
+/** Tries each step once. What ends the probe by `signal` is a fault like others. */
 export async function probeRolesAnywhere(
-  options: RouteOptions & { readonly timeoutMs: number },
+  options: RouteOptions,
   { signal }: { signal: AbortSignal },
 ): Promise<Probe> {
-  const { endpoint, timeoutMs } = options
   const steps: DoneStep[] = []
-  const expired = new HoldfastError('DEADLINE_EXCEEDED', `no answer within ${timeoutMs / 1000} s (--timeout)`)
   try {
-    const reply = await withDeadline({ signal, timeoutMs, expired }, async (deadline) => {
-      const route = { ...createRoute(options, deadline), observe: (step: DoneStep) => steps.push(step) }
-      const request = { method: 'HEAD', path: '/', headers: { host: endpoint.host } } as const
-      return exchange(await openSocket(route), request, route)
-    })
-    return { steps, reply }
+    const route = { ...createRoute(options, signal), observe: (step: DoneStep) => steps.push(step) }
+    const request = { method: 'HEAD', path: '/', headers: { host: options.endpoint.host } } as const
+    return { steps, reply: await exchange(await openSocket(route), request, route) }
   } catch (fault) {
-    if (signal.aborted || !(fault instanceof HoldfastError)) throw fault
+    if (!(fault instanceof HoldfastError)) throw fault
     return { steps, fault }
   }
 }
