@@ -71,6 +71,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/doctor.js'),
   },
   {
+    command: 'csr',
+    describe: 'Make a certificate signing request for a key in a token',
+    load: () => import('./commands/csr.js'),
+  },
+  {
     command: 'emulator',
     describe: 'Run a strict local stand-in for IAM Roles Anywhere',
     load: () => import('./commands/emulator.js'),
@@ -102,6 +107,24 @@ const TOKEN_COMMANDS: readonly CommandEntry[] = [
     command: 'retry-pin [label]',
     describe: 'Allow a PIN that a token refused to be tried again',
     load: () => import('./commands/token-retry-pin.js'),
+  },
+]
+
+const KEY_COMMANDS: readonly CommandEntry[] = [
+  {
+    command: 'generate',
+    describe: 'Make a key in a token',
+    load: () => import('./commands/key-generate.js'),
+  },
+  {
+    command: 'list',
+    describe: 'List the keys in a token',
+    load: () => import('./commands/key-list.js'),
+  },
+  {
+    command: 'delete',
+    describe: 'Remove a key from a token, for ever',
+    load: () => import('./commands/key-delete.js'),
   },
 ]
 
@@ -231,6 +254,7 @@ async function createParser(args: readonly string[], context: Context): Promise<
   await addCommands(parser, COMMANDS, context)
   for (const [name, describe, commands] of [
     ['token', 'Work on a token', TOKEN_COMMANDS],
+    ['key', 'Make, list and remove keys in a token', KEY_COMMANDS],
     ['consumer', 'Say which programs may use the container endpoint', CONSUMER_COMMANDS],
     ['ca', 'Keep a small CA of your own', CA_COMMANDS],
   ] as const) {
