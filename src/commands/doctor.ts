@@ -4,9 +4,17 @@
  */
 
 import type { Argv } from 'yargs'
-import { createExamination, type Finding, findVerdict, formatFinding } from '../core/diagnosis.js'
+import {
+  createExamination,
+  type Examined,
+  type Finding,
+  findVerdict,
+  formatFinding,
+} from '../core/diagnosis.js'
+import { HoldfastError } from '../core/errors.js'
+import type { Identity } from '../core/identity.js'
 import { findRemedy } from '../core/remedy.js'
-import { quoted, tell } from '../core/told.js'
+import { quoted, shown, tell } from '../core/told.js'
 import { examine } from '../doctor/doctor.js'
 import type { Context } from './context.js'
 import { addIdentityOptions, type IdentityArguments, readIdentity } from './options.js'
@@ -54,12 +62,7 @@ export async function run(argv: DoctorArguments, context: Context): Promise<void
     if (!argv.json) await context.stdout(`${formatFinding(finding)}\n`)
   }
   const examination = createExamination(report, findRemedy)
-  const identity = await examination.check('config', {}, async () => {
-    const found = await readIdentity(argv, context)
-    const { name } = argv
-    const message = name === undefined ? tell`everything is in the flags` : tell`identity ${quoted(name)}`
-    return { value: found, message }
-  })
+  const identity = await examination.check('config', {}, () => examineConfig(argv, context))
   await examine(examination, identity, {
     ...context,
     debug: argv.debug ? (text) => context.stderr(`debug: ${text}`) : undefined,
@@ -70,4 +73,18 @@ export async function run(argv: DoctorArguments, context: Context): Promise<void
   if (argv.json) await context.stdout(`${JSON.stringify(examination.findings, undefined, 2)}\n`)
   const verdict = findVerdict(examination.findings)
   if (verdict !== undefined) throw verdict
+}
+
+async function examineConfig(argv: DoctorArguments, context: Context): Promise<Examined<Identity>> {
+  const { name, config } = argv
+  const identity = await readIdentity(argv, context)
+  if (name === undefined) {
+    if (Object.values(identity).some((value) => value !== undefined)) {
+      return { value: identity, message: tell`everything is in the flags` }
+    }
+    throw new HoldfastError('USAGE', 'name an identity of the configuration file, or give its flags')
+  }
+  const { findIdentity } = await import('../io/config-file.js')
+  const found = await findIdentity(name, { env: context.env, uid: context.uid, configFile: config })
+  return { value: identity, message: tell`identity ${quoted(name)} of ${shown(found?.file ?? '')}` }
 }

@@ -3,7 +3,7 @@
 import type { Examination, Outcome, Trouble } from '../core/diagnosis.js'
 import { findFileTroubles } from '../core/file-diagnosis.js'
 import { type Identity, isPkcs11Uri } from '../core/identity.js'
-import { type Told, tell } from '../core/told.js'
+import { listed, shown, type Told, tell } from '../core/told.js'
 import { awsConfigPath, awsCredentialsPath } from '../io/aws-config-file.js'
 import { findFileFacts } from '../io/file-facts.js'
 
@@ -32,13 +32,14 @@ export function checkFiles(
       { what: tell`the AWS config file`, path: awsConfigPath(env) },
       { what: tell`the AWS credentials file`, path: awsCredentialsPath(env), isSecret: true },
     ]
-    let count = 0
+    const seen: Told[] = []
     const troubles = files.flatMap(({ what, path, isSecret = false }): Trouble[] => {
       const facts = path === undefined ? undefined : findFileFacts(path, uid)
       if (facts === undefined) return []
-      count++
+      seen.push(shown(facts.path))
       return findFileTroubles(what, facts, { uid, isSecret })
     })
-    return { value: undefined, message: tell`nobody else can change any of ${count} files`, troubles }
+    const message = seen.length === 0 ? tell`none` : tell`nobody else can change ${listed(seen)}`
+    return { value: undefined, message, troubles }
   })
 }

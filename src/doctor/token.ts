@@ -30,6 +30,8 @@ import { checkPin, type PinSurroundings } from './pin.js'
 export interface TokenSurroundings extends SourceSurroundings, PinSurroundings {
   /** False: nothing is tried with a PIN. */
   readonly login: boolean
+  /** Whether a session will be asked for. */
+  readonly session: boolean
   readonly signal: AbortSignal
 }
 
@@ -101,16 +103,10 @@ async function checkWith(administer: Administer, means: Means): Promise<KeyOutco
   )
   const pin = await checkPin(examination, { key, token }, around)
   const open = await examination.check('objects', { tokens }, (given) => listOpen(administer, given.tokens))
-  const login = around.login
-    ? await examination.check('login', { tokens, open, flags, ...pin }, async (given) => ({
-        value: await listAll(administer, given.tokens, given.open),
-        message: wantsLogin(given.tokens.key)
-          ? tell`the token has taken the PIN`
-          : tell`the token wants none`,
-      }))
-    : await examination.skip('login', tell`left out, by --no-login`)
+  const isTyped = key.passed && key.value.pin.kind === 'terminal'
+  const login = await checkLogin(administer, means, { tokens, open, flags, ...pin }, isTyped)
   const objects = login.passed ? login : open
-  const hidden = !login.passed
+  const hidden = objects.passed && open.passed && objects.value === open.value
 
   const certificate = await examination.check('certificate', { key, tokens, objects }, async (given) => {
     const found = await findCertificate(given.key, given.tokens, given.objects, hidden)
@@ -123,6 +119,27 @@ async function checkWith(administer: Administer, means: Means): Promise<KeyOutco
     examineMechanism(given.token, given.certificate.certificate),
   )
   return { found: certificate, others: { flags, ...pin, login, pair, mechanism } }
+}
+
+/** One login. A person would be asked once more for the session, so that one has to do. */
+function checkLogin(
+  administer: Administer,
+  { examination, around }: Means,
+  needs: LoginNeeds,
+  isTyped: boolean,
+): Promise<Outcome<Objects>> {
+  if (!around.login) return examination.skip('login', tell`left out, by --no-login`)
+  return examination.check('login', needs, async ({ tokens, open }) => {
+    if (!wantsLogin(tokens.key)) return { value: open, message: tell`the token wants none` }
+    if (isTyped && around.session)
+      return { value: open, message: tell`comes with the session, lest you be asked twice` }
+    return { value: await listAll(administer, tokens, open), message: tell`the token has taken the PIN` }
+  })
+}
+
+interface LoginNeeds extends Readonly<Record<string, Outcome<unknown>>> {
+  readonly tokens: Outcome<MeantTokens>
+  readonly open: Outcome<Objects>
 }
 
 /** Keys of one token, certificates of the same or another one. */

@@ -6,13 +6,14 @@
 import assert from 'node:assert/strict'
 import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Finding } from '../../src/core/diagnosis.js'
 import type { ErrorCode } from '../../src/core/errors.js'
 import { certificatePem, createFileKey } from '../support/certificates.js'
 import { findLibrary } from '../support/command.js'
 import { assertFails, assertWarns, assertWell, diagnose, statusOf } from '../support/diagnosis.js'
-import { createEdge, type Edge } from '../support/edge.js'
+import { createEdge, credentialProcess, type Edge } from '../support/edge.js'
 import { createFaultyModules } from '../support/faulty-module.js'
-import type { ProgramOptions } from '../support/program.js'
+import { type ProgramOptions, runHoldfastOnTerminal } from '../support/program.js'
 import { createSoftHsmToken } from '../support/softhsm.js'
 import { createSpy } from '../support/spy.js'
 
@@ -223,6 +224,22 @@ describe('holdfast doctor', () => {
         'pin-guard',
         /the guard is off.*fix: leave out pin-guard/,
       )
+    })
+
+    it('asks a person once', async () => {
+      const [, ...flags] = credentialProcess(edge, { '--pkcs11-uri': edge.uri.split('?')[0] })
+      const typed = [`${edge.token.pin}\n`]
+      const { screen, stdout, status } = await runHoldfastOnTerminal(['doctor', '--json', ...flags], {
+        env: edge.env,
+        prompt: /PIN of token "edge"/,
+        typed,
+        timeoutMs: 60_000,
+      })
+      assert.equal(status, 0)
+      assert.equal(screen.match(/PIN of token/g)?.length, 1)
+      const findings: Finding[] = JSON.parse(stdout)
+      assert.match(findings.find(({ check }) => check === 'login')?.message ?? '', /comes with the session/)
+      assert.equal(findings.find(({ check }) => check === 'session')?.status, 'ok')
     })
 
     it('names an askpass program that is none', async () => {
