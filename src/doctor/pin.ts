@@ -64,13 +64,12 @@ async function examineSource(
 ): Promise<Examined<PinIdentity | undefined>> {
   if (!wantsLogin(token)) return { value: undefined, message: tell`the token wants none` }
   const name = shown(formatPinSource(source))
-  const limits = { min: token.minPinLength, max: token.maxPinLength }
   switch (source.kind) {
     case 'file':
     case 'systemd-credential': {
       const options = { uid, credentialsDirectory: env.CREDENTIALS_DIRECTORY }
       const { pin, identity, warnings } = await readPinFile(source.path, options)
-      verifyPinLength(pin, limits, token.label)
+      verifyLength(pin, token)
       return {
         value: identity,
         message: tell`a PIN can be read from ${name}`,
@@ -81,7 +80,7 @@ async function examineSource(
     case 'pin-value': {
       const origin = formatPinSource(source)
       const pin = parsePin(source.pin, origin)
-      verifyPinLength(pin, limits, token.label)
+      verifyLength(pin, token)
       const value = { kind: 'secret', name: origin, pin } as const
       if (source.kind === 'environment') return { value, message: tell`a PIN is in ${name}` }
       const message = tell`the PIN stands in the PKCS#11 URI (pin-value), where other users and logs may see it`
@@ -99,6 +98,15 @@ async function examineSource(
     }
     case 'terminal':
       return { value: undefined, message: tell`none is stored: a person types it at each login` }
+  }
+}
+
+function verifyLength(pin: Uint8Array, { minPinLength: min, maxPinLength: max, label }: TokenFacts): void {
+  try {
+    verifyPinLength(pin, { min, max }, label)
+  } catch (error) {
+    pin.fill(0)
+    throw error
   }
 }
 
