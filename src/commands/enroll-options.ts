@@ -1,5 +1,6 @@
 /** The flags of `holdfast enroll`, what is wrong with them, and who they say issues the certificate. */
 
+import { resolve } from 'node:path'
 import type { Options } from 'yargs'
 import { KEY_TYPES, type KeyType } from '../core/admin-protocol.js'
 import { parseCommand } from '../core/command-words.js'
@@ -158,8 +159,10 @@ export async function chooseIssuer(
 ): Promise<Issuer | undefined> {
   const { certificateFrom, issueCommand, estUrl, wait = DEFAULT_COMMAND_SECONDS } = argv
   const { env } = context
-  if (certificateFrom !== undefined)
-    return createPathIssuer(certificateFrom, (path, text) => edit(path, () => text, PUBLIC_MODE))
+  if (certificateFrom !== undefined) {
+    const writeRequest = (path: string, text: string) => edit(path, () => text, PUBLIC_MODE)
+    return createPathIssuer(resolve(certificateFrom), writeRequest)
+  }
   if (issueCommand !== undefined) {
     return createCommandIssuer(parseCommand(issueCommand, '--issue-command'), { env, timeoutMs: wait * 1000 })
   }

@@ -236,6 +236,26 @@ describe('holdfast enroll', function () {
         assertDone(await site.run(site.enroll(...flags)), /edge is enrolled/)
       }))
 
+    it('leaves no PIN and no password anywhere, also where it is debugged and comes to no end', () =>
+      withEst({}, async (site, flags, server) => {
+        server.instead.push((_, response) => response.writeHead(202).end())
+        const pending = await site.run(site.enroll('--debug', ...flags))
+        const finished = await site.run(site.enroll('--debug', ...flags))
+        assertDone(finished, /edge is enrolled/)
+        await site.run(renew(site, ...flags.with(flags.indexOf('edge'), 'canary-user')))
+        const files = await readdir(site.folder, { recursive: true, withFileTypes: true })
+        const paths = files.filter((file) => file.isFile()).map((file) => join(file.parentPath, file.name))
+        const written = paths.filter((path) => !path.endsWith('est-password'))
+        assert.ok(written.some((path) => path.endsWith('edge.json')))
+        const texts = await Promise.all(written.map((path) => readFile(path, 'utf8')))
+        for (const text of [
+          ...texts,
+          ...[pending, finished].flatMap(({ stdout, stderr }) => [stdout, stderr]),
+        ]) {
+          assert.ok(!text.includes('canary') && !text.includes(site.token.pin))
+        }
+      }))
+
     it('does without a chain that it cannot fetch', () =>
       withEst({}, async (site, flags, server) => {
         server.instead.push(undefined, (_, response) => response.writeHead(404).end())
