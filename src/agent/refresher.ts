@@ -155,7 +155,7 @@ export function createRefresher(parts: RefresherParts): Refresher {
     if (!isStarted || flight !== undefined) return
     const delayMs = isUnattended() ? (findDelay() ?? TICK_MS) : TICK_MS
     if (delayMs <= 0) void refresh(parts.provider)
-    else callOff = clock.setTimer(arm, Math.min(delayMs, TICK_MS))
+    else callOff = clock.setTimer(arm, Math.min(Math.ceil(delayMs), TICK_MS))
   }
 
   const isFreshEnough = (valid: Held) =>

@@ -37,8 +37,8 @@ export function createServiceManager({ env, pid, onError }: ServiceManagerParts)
       .unref()
   }
   return {
-    ready: () => notify('--ready'),
-    stopping: () => notify('--stopping'),
+    ready: () => notify('READY=1'),
+    stopping: () => notify('STOPPING=1'),
     keepAlive() {
       const limitMs = Number(env.WATCHDOG_USEC) / 1000
       const isForUs = env.WATCHDOG_PID === undefined || env.WATCHDOG_PID === String(pid)

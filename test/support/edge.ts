@@ -56,17 +56,19 @@ export interface EdgeOptions {
   key?: KeyOptions
   certificate?: CertificateOptions
   tls?: boolean
+  /** The emulator's clock. */
+  now?: () => Date
 }
 
 /** A new machine; `dispose` takes away the token too. */
 export async function createEdge(options: EdgeOptions = {}): Promise<Edge> {
-  const { algorithm = 'P-256', key = {}, tls = true } = options
+  const { algorithm = 'P-256', key = {}, tls = true, now } = options
   const token = options.token ?? (await createDefaultToken())
   const authority = await createAuthority()
   const certificate = await authority.issue(await token.generateKey(algorithm, key), options.certificate)
   await token.importCertificate(certificate, key)
 
-  const emulator = await startEmulator({ tls })
+  const emulator = await startEmulator({ tls, ...(now && { now }) })
   const roleArn = 'arn:aws:iam::111122223333:role/edge'
   const arns = quickStart(emulator, { caPem: authority.certificatePem, roleArn })
   const caFile = join(token.directory, 'emulator-ca.pem')

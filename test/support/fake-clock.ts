@@ -20,12 +20,12 @@ interface Timer {
 }
 
 /** Lets everything run that waits for nothing but its turn. */
-export async function settle(): Promise<void> {
-  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+export async function settle(turns = 20): Promise<void> {
+  for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
-/** A clock that begins at a time of no meaning. */
-export function createFakeClock(start = new Date('2026-03-01T12:00:00Z')): FakeClock {
+/** A clock that begins at a time of no meaning. @param turns how much runs between two timers */
+export function createFakeClock(start = new Date('2026-03-01T12:00:00Z'), turns?: number): FakeClock {
   let elapsedMs = 1_000_000
   let offsetMs = start.getTime() - elapsedMs
   /** What timers go by: it stops in a suspend. */
@@ -42,7 +42,7 @@ export function createFakeClock(start = new Date('2026-03-01T12:00:00Z')): FakeC
     async pass(milliseconds) {
       const end = awakeMs + milliseconds
       for (;;) {
-        await settle()
+        await settle(turns)
         const [next] = [...timers].filter(({ at }) => at <= end).sort((one, other) => one.at - other.at)
         const at = next?.at ?? end
         elapsedMs += at - awakeMs
@@ -51,7 +51,7 @@ export function createFakeClock(start = new Date('2026-03-01T12:00:00Z')): FakeC
         timers.delete(next)
         next.wake()
       }
-      await settle()
+      await settle(turns)
     },
     suspend(milliseconds) {
       elapsedMs += milliseconds
