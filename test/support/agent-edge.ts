@@ -84,7 +84,7 @@ export async function createAgentEdge(edge: Edge): Promise<AgentEdge> {
       }),
     run,
     take: (...args) =>
-      run(['credential-process', 'edge', '--config', config, ...args], { timeoutMs: 60_000 }),
+      run(['credential-process', 'edge', '--config', config, ...args], { timeoutMs: 240_000 }),
     sessions: () => edge.emulator.journal.length,
     calls: async (name) => (await spy.counts())[name] ?? 0,
     dispose: () => rm(runtimeFolder, { recursive: true, force: true }),
