@@ -30,6 +30,8 @@ import type { Clock } from './refresher.js'
 
 /** For as long an endpoint waits for a session that is being made. SDKs give up after a second, and then ask again. */
 const PATIENCE_MS = 800
+/** One for all, since to make one takes longer than to answer. */
+const EXPIRED = new HoldfastError('DEADLINE_EXCEEDED', 'a session is being made: ask again in a second')
 /** In each period as many refusals get a line in the log, lest whoever is refused fills it. */
 const REFUSALS_TOLD = 20
 const REFUSALS_PERIOD_MS = 60_000
@@ -155,8 +157,7 @@ function refuse(result: string, message: string): Answer {
 
 /** Credentials that are there or about to be. */
 function takeSoon(agent: Agent, name: string, signal: AbortSignal): Promise<Credentials> {
-  const expired = new HoldfastError('DEADLINE_EXCEEDED', 'a session is being made: ask again in a second')
-  return withDeadline({ signal, timeoutMs: PATIENCE_MS, expired }, (deadline) =>
+  return withDeadline({ signal, timeoutMs: PATIENCE_MS, expired: EXPIRED }, (deadline) =>
     agent.get(name, { attended: false, signal: deadline }),
   )
 }

@@ -111,7 +111,9 @@ async function answerIncoming(
   { answer, onFault }: EndpointServerOptions,
 ): Promise<void> {
   const gone = new AbortController()
-  outgoing.on('close', () => gone.abort())
+  outgoing.on('close', () => {
+    if (!outgoing.writableFinished) gone.abort()
+  })
   // It would be raised where nobody listens.
   outgoing.on('error', () => undefined)
   try {
