@@ -128,6 +128,29 @@ const KEY_COMMANDS: readonly CommandEntry[] = [
   },
 ]
 
+const CERT_COMMANDS: readonly CommandEntry[] = [
+  {
+    command: 'import [file]',
+    describe: 'Put a certificate beside its key in a token',
+    load: () => import('./commands/cert-import.js'),
+  },
+  {
+    command: 'list',
+    describe: 'List the certificates in a token',
+    load: () => import('./commands/cert-list.js'),
+  },
+  {
+    command: 'show [file]',
+    describe: 'Show what a certificate is, and what Roles Anywhere would say of it',
+    load: () => import('./commands/cert-show.js'),
+  },
+  {
+    command: 'delete',
+    describe: 'Remove a certificate from a token',
+    load: () => import('./commands/cert-delete.js'),
+  },
+]
+
 const CONSUMER_COMMANDS: readonly CommandEntry[] = [
   {
     command: 'add <identity> <consumer>',
@@ -255,6 +278,7 @@ async function createParser(args: readonly string[], context: Context): Promise<
   for (const [name, describe, commands] of [
     ['token', 'Work on a token', TOKEN_COMMANDS],
     ['key', 'Make, list and remove keys in a token', KEY_COMMANDS],
+    ['cert', 'Import, list, show and remove certificates in a token', CERT_COMMANDS],
     ['consumer', 'Say which programs may use the container endpoint', CONSUMER_COMMANDS],
     ['ca', 'Keep a small CA of your own', CA_COMMANDS],
   ] as const) {

@@ -52,7 +52,7 @@ function height(file: string): number {
   if (file === 'identity-provider.ts' || file === 'administration.ts') return 3
   if (file === 'commands/context.ts' || /^(agent|ca|doctor|enroll)\//.test(file)) return 4
   if (file === 'commands/token-options.ts') return 5.5
-  if (/^commands\/(ask-agent|confirmation|report|(\w+-)?options)\.ts$/.test(file)) return 5
+  if (/^commands\/(ask-agent|certificate-report|confirmation|report|(\w+-)?options)\.ts$/.test(file)) return 5
   if (file.startsWith('commands/') || file === 'index.ts' || file === 'token-child.ts') return 6
   if (file === 'cli.ts') return 7
   if (file === 'bin.ts') return 8

@@ -100,6 +100,20 @@ export const OBJECT_OPTIONS = {
   label: { type: 'string', requiresArg: true, describe: 'label of the object' },
 } as const satisfies Record<string, Options>
 
+/** The flag of commands that seldom need a login: tokens show certificates to everybody, with few exceptions. */
+export const CERTIFICATE_LOGIN_OPTION = {
+  login: {
+    type: 'boolean',
+    default: false,
+    describe: 'log in first, for a token that hides certificates or keys until then',
+  },
+} as const satisfies Record<string, Options>
+
+/** The flag that tells certificates of one id and label from each other. */
+export const SERIAL_OPTION = {
+  serial: { type: 'string', requiresArg: true, describe: 'serial number of the certificate, in hexadecimal' },
+} as const satisfies Record<string, Options>
+
 /** The flag that repeats the name of what is to be lost. */
 export const YES_OPTION = {
   yes: {
