@@ -61,7 +61,7 @@ export async function run(argv: UpdateArguments, context: Context): Promise<void
   const profile = createProfileFile(path, argv, context)
   await profile.drop(context.now())
   if (await isOpenToOthers(path)) {
-    context.stderr(`warning: other users can read the credentials in ${path}: chmod 600 ${path}`)
+    context.stderr(`warning: every user can read the credentials in ${path}: chmod 600 ${path}`)
   }
   // Whoever closes the other end of stdout wants to read no more, which is no reason to end.
   const say = (text: string) => context.stdout(`profile ${argv.profile}: ${text}\n`).catch(() => undefined)

@@ -57,10 +57,10 @@ export async function readAwsFile(path: string): Promise<string> {
   throw new HoldfastError('CONFIG_INVALID', `${path} is not UTF-8, and was left as it is`)
 }
 
-/** True if users beside the owner may read the file. */
+/** True if every user may read the file. */
 export async function isOpenToOthers(path: string): Promise<boolean> {
   const stats = await stat(path).catch(ignoreMissing)
-  return stats !== undefined && (stats.mode & 0o044) !== 0
+  return stats !== undefined && (stats.mode & 0o004) !== 0
 }
 
 /** How a file is edited. */

@@ -102,7 +102,7 @@ describe('holdfast update', function () {
     await write('')
     await chmod(file, 0o644)
     const { stderr, status } = await update('--once')
-    assert.match(stderr, /^holdfast: warning: other users can read the credentials in .*: chmod 600 .*\n$/)
+    assert.match(stderr, /^holdfast: warning: every user can read the credentials in .*: chmod 600 .*\n$/)
     assert.equal(status, 0)
     assert.equal((await stat(file)).mode & 0o777, 0o644)
   })
