@@ -49,7 +49,7 @@ export function createCachedProvider(
       return provider()
     }
     const cache = openEntry(folder.path, cacheEntryName(formatKey(identity, env)), surroundings)
-    for (;;) {
+    for (let looks = 0; ; looks++) {
       const found = cache.find()
       if (found !== undefined) return found
       const release = cache.lock()
@@ -63,7 +63,7 @@ export function createCachedProvider(
       }
       const usable = cache.findUsable()
       if (usable !== undefined) return usable.credentials
-      await waitForTurn(signal)
+      await waitForTurn(looks, signal)
     }
   }
 }

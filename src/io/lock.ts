@@ -20,13 +20,14 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { findProcessStatus } from '../core/process-status.js'
+import { findProcessStatus, type ProcessStatus } from '../core/process-status.js'
 
 /** Longer than anybody works under a lock, a person's PIN included: after that nobody holds it. */
 const MAX_HELD_MS = 5 * 60 * 1000
 
-/** How often those who wait look whether the lock is free, in milliseconds; not all at the same time. */
-const POLL_MS = 25
+/** When those who wait look again, in milliseconds: soon, then less and less often, and not all at the same time. */
+const FIRST_LOOK_MS = 20
+const LAST_LOOK_MS = 300
 
 /** Lets the lock go. */
 export type Release = () => void
@@ -42,7 +43,8 @@ export function tryLock(path: string): Release | undefined {
     if (isAtWork(holder, join(path, holder))) return undefined
     ignore(['ENOENT'], () => unlinkSync(join(path, holder)))
   }
-  const name = [...describeProcess('self'), randomBytes(6).toString('hex')].join('-')
+  const { pid, startTime, boot, namespace } = ourselves()
+  const name = [pid, startTime, boot, namespace, randomBytes(6).toString('hex')].join('-')
   const ours = `${path}-${name}`
   mkdirSync(ours, { mode: 0o700 })
   try {
@@ -65,8 +67,8 @@ export function tryLock(path: string): Release | undefined {
  */
 export async function withLock<T>(path: string, signal: AbortSignal, use: () => Promise<T>): Promise<T> {
   let release = tryLock(path)
-  while (release === undefined) {
-    await waitForTurn(signal)
+  for (let looks = 0; release === undefined; looks++) {
+    await waitForTurn(looks, signal)
     release = tryLock(path)
   }
   try {
@@ -76,9 +78,14 @@ export async function withLock<T>(path: string, signal: AbortSignal, use: () => 
   }
 }
 
-/** Some milliseconds, after which it is worth a look whether the lock is free. @throws what `signal` was aborted with */
-export async function waitForTurn(signal: AbortSignal): Promise<void> {
-  await delay(POLL_MS * (1 + Math.random()), undefined, { signal }).catch(() => signal.throwIfAborted())
+/**
+ * Waits until it is worth a look whether the lock is free.
+ * @param looks how many there have been in vain
+ * @throws what `signal` was aborted with
+ */
+export async function waitForTurn(looks: number, signal: AbortSignal): Promise<void> {
+  const delayMs = Math.min(FIRST_LOOK_MS * 2 ** looks, LAST_LOOK_MS) * (0.5 + Math.random())
+  await delay(delayMs, undefined, { signal }).catch(() => signal.throwIfAborted())
 }
 
 function listHolders(path: string): string[] {
@@ -89,21 +96,40 @@ function listHolders(path: string): string[] {
 function isAtWork(holder: string, file: string): boolean {
   const since = ignore(['ENOENT'], () => statSync(file).mtimeMs)
   if (since === undefined || Date.now() - since > MAX_HELD_MS) return false
-  const [pid = '', ...rest] = holder.split('-')
-  const [startTime, boot, namespace] = rest
-  const us = describeProcess('self')
-  if (boot !== us[2]) return false
-  if (startTime === '' || namespace !== us[3]) return true
-  return describeProcess(pid)[1] === startTime
+  const [pid, startTime, boot, namespace] = holder.split('-')
+  const us = ourselves()
+  if (boot !== us.boot) return false
+  if (startTime === '' || namespace !== us.namespace) return true
+  return findLiving(pid!)?.startTime === startTime
 }
 
-/** PID, start time, boot and PID namespace, none of which has a dash; what cannot be told is empty. Only Linux tells. */
-function describeProcess(pid: string): [pid: string, startTime: string, boot: string, namespace: string] {
-  const status = findProcessStatus(readText(`/proc/${pid}/stat`))
-  const isDead = status === undefined || /[ZX]/.test(status.state)
-  const boot = readText('/proc/sys/kernel/random/boot_id').replaceAll(/[^0-9a-f]/g, '')
+/** What tells one process from all others; none of it has a dash. What cannot be told is empty: only Linux tells. */
+interface ProcessIdentity {
+  readonly pid: number | ''
+  readonly startTime: string
+  readonly boot: string
+  /** Of PIDs: each container has its own. */
+  readonly namespace: string
+}
+
+let known: ProcessIdentity | undefined
+
+function ourselves(): ProcessIdentity {
+  if (known !== undefined) return known
+  const status = findLiving('self')
   const namespace = ignore(['ENOENT', 'EACCES'], () => readlinkSync('/proc/self/ns/pid')) ?? ''
-  return [String(status?.pid ?? ''), isDead ? '' : status.startTime, boot, namespace.replaceAll(/\D/g, '')]
+  known = {
+    pid: status?.pid ?? '',
+    startTime: status?.startTime ?? '',
+    boot: readText('/proc/sys/kernel/random/boot_id').replaceAll(/[^0-9a-f]/g, ''),
+    namespace: namespace.replaceAll(/\D/g, ''),
+  }
+  return known
+}
+
+function findLiving(pid: string): ProcessStatus | undefined {
+  const status = findProcessStatus(readText(`/proc/${pid}/stat`))
+  return status === undefined || /[ZX]/.test(status.state) ? undefined : status
 }
 
 function readText(path: string): string {

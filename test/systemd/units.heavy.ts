@@ -27,7 +27,7 @@ describe('scripts/systemd', function () {
     // As the README says.
     await machine.shell(`cd ${SOURCES}/scripts/systemd
       install -D -m 644 holdfast.sysusers.conf /usr/lib/sysusers.d/holdfast.conf
-      install -m 644 -t /etc/systemd/system *.service *.socket
+      install -m 644 -t /etc/systemd/system *.service *.socket *.timer
       install -D -m 644 -t /etc/systemd/user user/*.service
       systemd-sysusers
       useradd --groups holdfast --create-home reader
@@ -43,13 +43,13 @@ describe('scripts/systemd', function () {
     const token = await createSoftHsmToken()
     const authority = await createAuthority()
     await token.importCertificate(await authority.issue(await token.generateKey('P-256')))
-    const state = machine.path('/var/lib/holdfast')
+    const state = machine.path('/var/lib/holdfast-agent')
     await mkdir(state, { recursive: true })
     await cp(join(token.directory, 'tokens'), join(state, 'tokens'), { recursive: true })
     await writeFile(machine.path('/etc/ca.pem'), authority.certificatePem)
-    const conf = '/var/lib/holdfast/softhsm2.conf'
-    await writeFile(machine.path(conf), 'directories.tokendir = /var/lib/holdfast/tokens\n')
-    await machine.shell(`chown --recursive holdfast: /var/lib/holdfast
+    const conf = '/var/lib/holdfast-agent/softhsm2.conf'
+    await writeFile(machine.path(conf), 'directories.tokendir = /var/lib/holdfast-agent/tokens\n')
+    await machine.shell(`chown --recursive holdfast: /var/lib/holdfast-agent
       mkdir --parents /etc/credstore.encrypted
       printf ${token.pin} | systemd-creds encrypt --with-key=host --name=holdfast.pin - /etc/credstore.encrypted/holdfast.pin
       for unit in holdfast holdfast-update@; do
@@ -93,9 +93,7 @@ socket-group = "holdfast"
   const getAs = async (user: string) => JSON.parse(await as(user, 'holdfast', 'credential-process', 'edge'))
 
   it('has units in which systemd finds nothing wrong', async () => {
-    const listed = await machine.shell(
-      'ls /etc/systemd/system/holdfast*.service /etc/systemd/system/holdfast*.socket',
-    )
+    const listed = await machine.shell('ls /etc/systemd/system/holdfast*.{service,socket,timer}')
     assert.equal(await machine.run('systemd-analyze', 'verify', ...listed.trim().split('\n')), '')
     const user =
       'XDG_RUNTIME_DIR=/run systemd-analyze verify --user /etc/systemd/user/holdfast-agent.service 2>&1'
@@ -184,9 +182,8 @@ while True:
         break
 `
       assert.equal(await machine.run('python3', '-c', capture), 'TTL 1 of HTTP/1.1 200 OK\n')
-      const status =
-        'curl --silent --output /dev/null --write-out %{http_code} http://127.0.0.1:9912/credentials/edge'
-      assert.equal(await machine.shell(status), '401')
+      const ask = "fetch('http://127.0.0.1:9912/credentials/edge').then(({ status }) => console.log(status))"
+      assert.equal(await machine.run('node', '--eval', ask), '401\n')
     } finally {
       await machine.run('systemctl', 'stop', 'holdfast-imds.socket', 'holdfast-container.socket', 'holdfast')
     }
@@ -216,7 +213,7 @@ while True:
 
   it('has an agent for one user', async () => {
     const home = machine.path('/home/reader')
-    await cp(machine.path('/var/lib/holdfast/tokens'), join(home, 'tokens'), { recursive: true })
+    await cp(machine.path('/var/lib/holdfast-agent/tokens'), join(home, 'tokens'), { recursive: true })
     await writeFile(join(home, 'softhsm2.conf'), 'directories.tokendir = /home/reader/tokens\n')
     await writeFile(join(home, 'pin'), '12345678', { mode: 0o600 })
     const uid = (await machine.run('id', '--user', 'reader')).trim()
