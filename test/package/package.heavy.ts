@@ -67,7 +67,8 @@ describe('the packed tarball', function () {
   })
 
   it('holds nothing else: no sources, tests, source maps or packages', () => {
-    const known = /^(dist\/|scripts\/systemd\/|(LICENSE|README\.md|SECURITY\.md|CHANGELOG\.md|package\.json)$)/
+    const known =
+      /^(dist\/|scripts\/systemd\/|(LICENSE|README\.md|SECURITY\.md|CHANGELOG\.md|package\.json)$)/
     for (const { path } of packed.files) {
       assert.match(path, known)
       assert.doesNotMatch(path, /node_modules|\.map$|\.test\./)
