@@ -225,17 +225,19 @@ async function storeCertificate(
   await withAdministration(adminSettings(plan), around, around, async (perform) => {
     const uri = withType(keyUri!, 'cert')
     const { certificates } = await perform('readCertificates', { uri, login: true })
-    if (!certificates.some((stored) => stored.der === der)) {
-      const chain = issued.chain.map((above) => toBase64(above.der))
-      await perform('importCertificate', { uri: keyUri!, certificate: der, chain, replace: true })
-      around.say('stored it beside its key')
-    }
-    // Of a key that stays, a former certificate may be there still: two would be one too many to choose from.
-    for (const stored of certificates) {
-      if (stored.der !== der && isOfKey(stored.der, issued.certificate)) {
-        await perform('deleteObjects', { uri: stored.uri, der: stored.der })
+    const former = certificates.filter(
+      (stored) => stored.der !== der && isOfKey(stored.der, issued.certificate),
+    )
+    if (certificates.some((stored) => stored.der === der)) {
+      // The end may have come between the new one and the removal of the others: two are one too many to choose from.
+      for (const { uri: formerUri, der: formerDer } of former) {
+        await perform('deleteObjects', { uri: formerUri, der: formerDer })
       }
+      return
     }
+    const chain = issued.chain.map((above) => toBase64(above.der))
+    await perform('importCertificate', { uri: keyUri!, certificate: der, chain, replace: true })
+    around.say('stored it beside its key')
   })
 }
 

@@ -15,9 +15,14 @@ import { createTpmToken, TPM_WARNING } from '../support/swtpm.js'
 
 const PROGRAM = resolve(import.meta.dirname, '../../dist/bin.cjs')
 
-/** Runs the program, kills it at its n-th rename, and tells whether it came so far. */
-async function runAndKill(site: Site, args: readonly string[], when: number): Promise<boolean> {
-  const inject = ['-e', 'trace=rename', '-e', `inject=rename:signal=SIGKILL:when=${when}`]
+/** Runs the program, kills it at its n-th system call of a kind, and tells whether it came so far. */
+async function runAndKill(
+  site: Site,
+  args: readonly string[],
+  when: number,
+  call = 'rename',
+): Promise<boolean> {
+  const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:signal=SIGKILL:when=${when}`]
   const env = {
     PATH: '/usr/bin:/bin',
     HOME: site.folder,
@@ -108,6 +113,30 @@ describe('holdfast enroll, killed', function () {
       }
     }
     assert.ok(kills >= 8, `${kills} places`)
+  })
+
+  it('while certificates of one key are exchanged in the token leaves the new one alone', async () => {
+    const site = await createSite()
+    try {
+      const issued = await site.issuedBy()
+      await site.run(site.enroll(...issued))
+      const args = ['enroll', 'edge', '--config', site.config, '--renew', '--same-key', ...issued]
+      const serials = new Set([(await site.readCertificate('01')).serialNumber])
+      let kills = 0
+      // SoftHSM unlinks the file of an object that is removed.
+      while (await runAndKill(site, args, kills + 1, 'unlink')) {
+        kills++
+        const { stderr, status } = await site.run(args)
+        assert.equal(status, 0, `kill ${kills}: ${stderr}`)
+        assert.deepEqual([(await site.keys()).length, (await site.certificates()).length], [1, 1])
+        assertCredentials(await site.run(['credential-process', 'edge', '--config', site.config]))
+        serials.add((await site.readCertificate('01')).serialNumber)
+      }
+      assert.ok(kills >= 5, `${kills} places`)
+      assert.equal(serials.size, kills + 1)
+    } finally {
+      await site.dispose()
+    }
   })
 })
 
