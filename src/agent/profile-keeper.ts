@@ -83,7 +83,7 @@ export async function keepProfile(parts: ProfileKeeperParts): Promise<void> {
         () => true,
         (error) => {
           if (!isProven || !(error instanceof HoldfastError)) throw error
-          warn(describeFailure(error, TICK_MS))
+          if (!signal.aborted) warn(describeFailure(error, TICK_MS))
           return false
         },
       )

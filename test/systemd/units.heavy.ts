@@ -4,9 +4,9 @@
 
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
-import { cp, mkdir, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { createAuthority } from '../support/certificates.js'
+import { type Authority, createAuthority } from '../support/certificates.js'
 import { findLibrary } from '../support/command.js'
 import { until } from '../support/outcome.js'
 import { createSoftHsmToken } from '../support/softhsm.js'
@@ -15,12 +15,16 @@ import { bootSystemd, SOURCES, type SystemdMachine } from '../support/systemd.js
 const UNITS = resolve(import.meta.dirname, '../../scripts/systemd')
 const services = readdirSync(UNITS).filter((name) => name.endsWith('.service'))
 
+/** State of the agent. */
+const STATE = '/var/lib/holdfast-agent'
+
 /** What `systemd-analyze security` may call a unit at most, times ten: 0 is no exposure, 100 all. */
 const EXPOSURE_CEILING = 25
 
 describe('scripts/systemd', function () {
   this.timeout(300_000)
   let machine: SystemdMachine
+  let authority: Authority
 
   before(async () => {
     machine = await bootSystemd()
@@ -41,15 +45,15 @@ describe('scripts/systemd', function () {
   /** A SoftHSM token in the agent's state folder, whose PIN is a credential and in no other file. */
   async function layToken(): Promise<void> {
     const token = await createSoftHsmToken()
-    const authority = await createAuthority()
+    authority = await createAuthority()
     await token.importCertificate(await authority.issue(await token.generateKey('P-256')))
-    const state = machine.path('/var/lib/holdfast-agent')
+    const state = machine.path(STATE)
     await mkdir(state, { recursive: true })
     await cp(join(token.directory, 'tokens'), join(state, 'tokens'), { recursive: true })
     await writeFile(machine.path('/etc/ca.pem'), authority.certificatePem)
-    const conf = '/var/lib/holdfast-agent/softhsm2.conf'
-    await writeFile(machine.path(conf), 'directories.tokendir = /var/lib/holdfast-agent/tokens\n')
-    await machine.shell(`chown --recursive holdfast: /var/lib/holdfast-agent
+    const conf = `${STATE}/softhsm2.conf`
+    await writeFile(machine.path(conf), `directories.tokendir = ${STATE}/tokens\n`)
+    await machine.shell(`chown --recursive holdfast: ${STATE}
       mkdir --parents /etc/credstore.encrypted
       printf ${token.pin} | systemd-creds encrypt --with-key=host --name=holdfast.pin - /etc/credstore.encrypted/holdfast.pin
       for unit in holdfast holdfast-update@; do
@@ -84,6 +88,35 @@ endpoint = "${url}"
 socket-group = "holdfast"
 `,
     )
+  }
+
+  /** A TPM in software, and a token on it that belongs to the agent's user. */
+  async function layTpmToken(module: string): Promise<void> {
+    const env = `TPM2_PKCS11_STORE=${STATE}/tpm2_pkcs11 TPM2_PKCS11_TCTI=swtpm:path=/run/tpm/socket`
+    const tool = `runuser -u holdfast -- env ${env} pkcs11-tool --module ${module}`
+    await machine.shell(`mkdir /run/tpm /run/tpm/state
+      systemd-run --unit=tpm --property=User=holdfast --property=PermissionsStartOnly=yes \\
+        --property='ExecStartPre=+chown --recursive holdfast: /run/tpm' -- \\
+        swtpm socket --tpm2 --tpmstate dir=/run/tpm/state --server type=unixio,path=/run/tpm/socket \\
+        --ctrl type=unixio,path=/run/tpm/socket.ctrl --flags not-need-init,startup-clear
+      printf '[Service]\\nEnvironment=TPM2_PKCS11_TCTI=swtpm:path=/run/tpm/socket\\n' \\
+        > /etc/systemd/system/holdfast.service.d/tpm.conf
+      systemctl daemon-reload
+      runuser -u holdfast -- mkdir ${STATE}/tpm2_pkcs11`)
+    await until(() =>
+      machine.run('test', '-S', '/run/tpm/socket').then(
+        () => true,
+        () => false,
+      ),
+    )
+    const login = `${tool} --token-label tpm --login --pin 12345678`
+    await machine.shell(`${tool} --slot-index 0 --init-token --label tpm --so-pin 87654321
+      ${tool} --token-label tpm --login --login-type so --so-pin 87654321 --init-pin --new-pin 12345678
+      ${login} --keypairgen --key-type EC:prime256v1 --id 01 --label key
+      ${login} --read-object --type pubkey --id 01 --output-file /tmp/key.der`)
+    const certificate = await authority.issue(await readFile(machine.path('/tmp/key.der')))
+    await writeFile(machine.path('/tmp/certificate.der'), certificate)
+    await machine.shell(`${login} --write-object /tmp/certificate.der --type cert --id 01`)
   }
 
   const journal = (unit: string) => machine.run('journalctl', '--unit', unit, '--no-pager', '--output=cat')
@@ -157,6 +190,26 @@ socket-group = "holdfast"
       assert.match((await getAs('reader')).AccessKeyId, /^ASIA/)
     })
 
+    it('signs with a TPM, whose store is in its state folder', async () => {
+      const module = findLibrary('pkcs11/libtpm2_pkcs11.so')
+      await layTpmToken(module)
+      const text = await readFile(machine.path('/etc/holdfast/config.toml'), 'utf8')
+      const identity = text.replace('[identity.edge]', '[identity.tpm]').replace('token=edge', 'token=tpm')
+      await appendFile(
+        machine.path('/etc/holdfast/config.toml'),
+        identity.replace(/^pkcs11-module = .*$/m, `pkcs11-module = "${module}"`),
+      )
+      await machine.run('systemctl', 'restart', 'holdfast')
+      const get = () => as('reader', 'holdfast', 'credential-process', 'tpm')
+      assert.match(JSON.parse(await get()).AccessKeyId, /^ASIA/)
+
+      // And not where it could not be written.
+      await machine.shell(`mv ${STATE}/tpm2_pkcs11 /etc/tpm2_pkcs11
+        printf '[Service]\\nEnvironment=TPM2_PKCS11_STORE=/etc/tpm2_pkcs11\\n' > /run/systemd/system/holdfast.service.d/store.conf
+        systemctl daemon-reload; systemctl restart holdfast`)
+      await assert.rejects(get(), /STORE_UNUSABLE/)
+    })
+
     it('starts where there is no PIN to be loaded', async () => {
       await machine.shell(`mv /etc/credstore.encrypted /etc/hidden
         systemctl restart holdfast; systemctl is-active holdfast
@@ -213,7 +266,7 @@ while True:
 
   it('has an agent for one user', async () => {
     const home = machine.path('/home/reader')
-    await cp(machine.path('/var/lib/holdfast-agent/tokens'), join(home, 'tokens'), { recursive: true })
+    await cp(machine.path(`${STATE}/tokens`), join(home, 'tokens'), { recursive: true })
     await writeFile(join(home, 'softhsm2.conf'), 'directories.tokendir = /home/reader/tokens\n')
     await writeFile(join(home, 'pin'), '12345678', { mode: 0o600 })
     const uid = (await machine.run('id', '--user', 'reader')).trim()
