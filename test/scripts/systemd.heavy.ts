@@ -17,7 +17,7 @@ describe('scripts/systemd', () => {
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'holdfast-systemd-'))
     units = []
-    for (const name of await readdir(UNITS)) {
+    for (const name of (await readdir(UNITS)).filter((file) => /\.(service|socket|timer)$/.test(file))) {
       // A template is looked at as the instance of one identity, and holdfast where it is here.
       const unit = join(folder, name.replace('@.', '@edge.'))
       units.push(unit)
