@@ -152,8 +152,8 @@ async function toCommonJs(file) {
 }
 
 /**
- * Has a CommonJS file load the other files, and the modules of Node itself, where they are first used: what
- * `crypto` loads, for one, takes longer than a signature.
+ * Has a CommonJS file load the other files, and the modules of Node itself, when they are first used: what
+ * `crypto` loads, for one, takes longer than a signature. Later uses do not ask require() again, which is slow.
  * @param {string} file
  */
 function requireLate(file) {
@@ -163,7 +163,8 @@ function requireLate(file) {
     (statement, start, name, load, path) => {
       if (!isBuiltin(path) && !path.startsWith('.')) return statement
       late.add(name)
-      return `${start}${name} = () => ${load};`
+      // In brackets, since a dot behind the name is a use.
+      return `${start}${name} = () => ${name}["loaded"] ??= ${load};`
     },
   )
   const uses = /(\bnew )?\b(import_\w+)\./g
