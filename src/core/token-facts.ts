@@ -39,10 +39,14 @@ export function isMeant(uri: Pkcs11Uri, token: TokenFacts): boolean {
   return matchesToken(uri, token) && (uri.slotId === undefined || uri.slotId === token.slot)
 }
 
-/** `token "edge" (serial 1234) in slot 1`, or `the empty slot 2`; on one line. */
-export function nameToken({ label, serial, slot, initialized }: TokenFacts): string {
-  if (!initialized) return `the empty slot ${slot}`
-  return formatPrintable(`token ${JSON.stringify(label)} (serial ${serial}) in slot ${slot}`)
+/** `token "edge" (serial 1234)`, on one line. */
+export function nameToken({ label, serial }: TokenFacts): string {
+  return formatPrintable(`token ${JSON.stringify(label)} (serial ${serial})`)
+}
+
+/** For lists of what may be meant. */
+function nameSlot(token: TokenFacts): string {
+  return token.initialized ? `${nameToken(token)} in slot ${token.slot}` : `the empty slot ${token.slot}`
 }
 
 /**
@@ -54,7 +58,7 @@ export function chooseEmptySlot(tokens: readonly TokenFacts[], slot: number | un
   const meant = tokens.filter((token) => slot === undefined || token.slot === slot)
   const [only, ...others] = meant.filter(({ initialized }) => !initialized)
   if (only !== undefined && others.length === 0) return only
-  const list = formatList(meant.map(nameToken))
+  const list = formatList(meant.map(nameSlot))
   if (only !== undefined) {
     throw new HoldfastError(
       'TOKEN_AMBIGUOUS',
@@ -81,7 +85,7 @@ export function chooseDoomedToken(tokens: readonly TokenFacts[], uri: Pkcs11Uri)
   const meant = tokens.filter((token) => token.initialized && isMeant(uri, token))
   const [only, ...others] = meant
   if (only !== undefined && others.length === 0) return only
-  const list = formatList((only === undefined ? tokens : meant).map(nameToken))
+  const list = formatList((only === undefined ? tokens : meant).map(nameSlot))
   if (only === undefined) {
     throw new HoldfastError(
       'TOKEN_NOT_FOUND',

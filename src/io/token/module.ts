@@ -113,11 +113,20 @@ const MEANINGS: Readonly<Record<number, readonly [ErrorCode, string]>> = {
   [pkcs11js.CKR_PIN_INCORRECT]: ['PIN_INCORRECT', 'the token says that the PIN is wrong'],
   [pkcs11js.CKR_PIN_INVALID]: ['PIN_INCORRECT', 'the token says that the PIN has characters it cannot have'],
   [pkcs11js.CKR_PIN_LEN_RANGE]: ['PIN_INCORRECT', 'the token says that the PIN is too short or too long'],
-  [pkcs11js.CKR_PIN_EXPIRED]: ['PIN_EXPIRED', 'the PIN has expired: set a new one with the token’s own tool'],
+  [pkcs11js.CKR_PIN_EXPIRED]: [
+    'PIN_EXPIRED',
+    'the PIN has expired: set a new one with holdfast token set-pin',
+  ],
   [pkcs11js.CKR_PIN_LOCKED]: [
     'PIN_LOCKED',
-    'the PIN is locked after too many wrong ones: unblock it with the token’s own tool',
+    'the PIN is locked after too many wrong ones: its security officer sets a new one with holdfast token unblock',
   ],
+  [pkcs11js.CKR_USER_PIN_NOT_INITIALIZED]: [
+    'TOKEN_FAILED',
+    'the token has no user PIN yet: its security officer sets one with holdfast token unblock',
+  ],
+  [pkcs11js.CKR_DEVICE_MEMORY]: ['TOKEN_FAILED', 'the token is full: remove what is not needed any more'],
+  [pkcs11js.CKR_TOKEN_WRITE_PROTECTED]: ['TOKEN_FAILED', 'the token can only be read'],
   [pkcs11js.CKR_TOKEN_NOT_PRESENT]: ['TOKEN_REMOVED', 'the token is not there any more: plug it in again'],
   [pkcs11js.CKR_DEVICE_REMOVED]: ['TOKEN_REMOVED', 'the token was removed: plug it in again'],
   [pkcs11js.CKR_USER_NOT_LOGGED_IN]: [

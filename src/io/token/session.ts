@@ -236,14 +236,16 @@ export function explainPin(
 ): unknown {
   // What ykcs11 says of a PIN that does not have 6 to 8 bytes; the card is not asked.
   if (numberOf(error) === pkcs11js.CKR_ARGUMENTS_BAD) return pinNotTaken(token, error)
-  return addTriesLeft(module, token, translateLoginError(token, error), owner)
+  return addTriesLeft(module, token, translateLoginError(token, error, owner), owner)
 }
 
 /** Some modules answer a wrong PIN with CKR_GENERAL_ERROR, CKR_FUNCTION_FAILED or a number of their vendor's own. */
-function translateLoginError(token: PresentToken, cause: unknown): unknown {
-  const error = translate(`login to ${describeToken(token.info)}`, cause)
+function translateLoginError(token: PresentToken, cause: unknown, owner: PinOwner): unknown {
+  const who = owner === 'so' ? 'login as security officer' : 'login'
+  const error = translate(`${who} to ${describeToken(token.info)}`, cause)
   const number = numberOf(cause)
   if (number === pkcs11js.CKR_PIN_LOCKED && isTpm(token)) return tpmLocked(token, cause)
+  if (number === pkcs11js.CKR_PIN_LOCKED && owner === 'so') return officerLocked(token, cause)
   if (number === undefined || LOGIN_NOT_JUDGED.has(number)) return error
   if (!(error instanceof HoldfastError) || error.code !== 'TOKEN_FAILED') return error
   if (number !== pkcs11js.CKR_GENERAL_ERROR || !isTpm(token)) {
@@ -266,6 +268,14 @@ function tpmLocked(token: PresentToken, cause: unknown): HoldfastError {
   return new HoldfastError(
     'PIN_LOCKED',
     `login to ${describeToken(token.info)} failed (CKR_PIN_LOCKED, 0xa4): the whole TPM is locked against guessing after too many wrong PINs, and the right one is refused as well: wait until it forgets them, or run tpm2_dictionarylockout --clear-lockout`,
+    { cause },
+  )
+}
+
+function officerLocked(token: PresentToken, cause: unknown): HoldfastError {
+  return new HoldfastError(
+    'PIN_LOCKED',
+    `the SO PIN of ${describeToken(token.info)} is locked after too many wrong ones (CKR_PIN_LOCKED, 0xa4): the maker of the token says how it can be reset`,
     { cause },
   )
 }
