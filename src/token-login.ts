@@ -54,7 +54,7 @@ export interface Logins {
 /** Makes the way to the PINs of one child. */
 export function createLogins(places: PinPlaces, guard: GuardSettings, around: LoginSurroundings): Logins {
   const pins: Uint8Array[] = []
-  let latest: { options: PinGuardOptions; source: ChildPin } | undefined
+  let latest: { options: PinGuardOptions; owner: PinOwner; source: ChildPin } | undefined
 
   const obtain = async (role: PinRole, info: TokenInfo) => {
     const source = places[role]
@@ -74,7 +74,7 @@ export function createLogins(places: PinPlaces, guard: GuardSettings, around: Lo
       try {
         attempt(toText(pin))
       } catch (error) {
-        throw nameSource(error, source, guard)
+        throw nameSource(error, owner, source, guard)
       }
     }
     const options = {
@@ -88,7 +88,7 @@ export function createLogins(places: PinPlaces, guard: GuardSettings, around: Lo
     }
     if (!guard.enabled) return tryPin()
     await withPinGuard(options, tryPin)
-    latest = { options, source }
+    latest = { options, owner, source }
   }
   return {
     async tryPin(owner, info, attempt) {
@@ -96,14 +96,21 @@ export function createLogins(places: PinPlaces, guard: GuardSettings, around: Lo
       await logIn(owner, info, attempt)
     },
     async newPin(owner, info) {
-      const { identity } = await obtain(`new-${owner}`, info)
+      // What is refused from here on is the new PIN, and says nothing of the one that was let in.
+      latest = undefined
+      const role = `new-${owner}` as const
+      const { identity, source } = await obtain(role, info)
       const limits = { min: info.minPinLength, max: info.maxPinLength }
-      verifyNewPinLength(identity.pin, limits, unpad(info.label))
+      try {
+        verifyNewPinLength(identity.pin, limits, unpad(info.label))
+      } catch (error) {
+        throw nameSource(error, role, source, { ...guard, enabled: true })
+      }
       return toText(identity.pin)
     },
     async explain(error) {
       if (latest === undefined) return error
-      return rememberRefusal(latest.options, nameSource(error, latest.source, guard))
+      return rememberRefusal(latest.options, nameSource(error, latest.owner, latest.source, guard))
     },
     wipe() {
       for (const pin of pins) pin.fill(0)
@@ -127,14 +134,23 @@ function identify(token: TokenInfo, { env, cwd }: LoginSurroundings): TokenIdent
   return /^0+$/.test(serial) ? { ...identity, store: findTpmStore(env, cwd()) } : identity
 }
 
-/** Says which stored PIN it is that a token refuses. */
-function nameSource(error: unknown, { kind, name }: ChildPin, { enabled }: GuardSettings): unknown {
+/** Says which stored PIN it is that a token refuses, or cannot take. */
+function nameSource(
+  error: unknown,
+  role: PinRole,
+  { kind, name }: ChildPin,
+  { enabled }: GuardSettings,
+): unknown {
   if (kind === 'terminal' || !isPinRefusal(error, true)) return error
   const { code, message } = error as HoldfastError
   const more = enabled ? '' : '; with --pin-guard off each further run costs one more try'
-  return new HoldfastError(code, `${message}; the PIN came from ${name}: correct it there${more}`, {
-    cause: error,
-  })
+  return new HoldfastError(
+    code,
+    `${message}; the ${ROLE_WORDS[role].name} came from ${name}: correct it there${more}`,
+    {
+      cause: error,
+    },
+  )
 }
 
 /** The PIN, and what tells it from another one. */

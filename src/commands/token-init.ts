@@ -3,7 +3,7 @@
 import type { Argv } from 'yargs'
 import { HoldfastError } from '../core/errors.js'
 import { formatPrintable } from '../core/printable.js'
-import { chooseDoomedToken, chooseEmptySlot, nameToken } from '../core/token-facts.js'
+import { chooseDoomedToken, chooseEmptySlot, nameToken, verifyLabelFree } from '../core/token-facts.js'
 import { confirmLoss } from './confirmation.js'
 import type { Context } from './context.js'
 import { report } from './report.js'
@@ -61,6 +61,7 @@ export async function run(argv: InitArguments, context: Context): Promise<void> 
   const token = await withToken(argv, context, async (administer) => {
     const { tokens } = await administer('listTokens', {})
     const chosen = force ? chooseDoomedToken(tokens, uri) : chooseEmptySlot(tokens, uri.slotId)
+    verifyLabelFree(tokens, label, force ? chosen : undefined)
     if (force) {
       const what = `destroy all keys and certificates in ${nameToken(chosen)}`
       await confirmLoss({ what, names: [chosen.label], given: yes }, context)

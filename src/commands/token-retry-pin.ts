@@ -8,10 +8,12 @@ import { stateDirectories } from '../core/pin-record.js'
 import { formatPrintable } from '../core/printable.js'
 import { forgetPinRecords } from '../io/pin-guard/pin-guard.js'
 import type { Context } from './context.js'
+import { report } from './report.js'
 
 interface RetryPinArguments {
   readonly label?: string | undefined
   readonly stateDir?: string | undefined
+  readonly json: boolean
 }
 
 export function builder(argv: Argv): Argv {
@@ -22,29 +24,37 @@ export function builder(argv: Argv): Argv {
       requiresArg: true,
       describe: 'folder of the record of tried PINs, if it is not the usual one',
     })
+    .option('json', { type: 'boolean', default: false, describe: 'print one line of JSON' })
     .example('holdfast token retry-pin edge', 'after the PIN of the token "edge" has been corrected')
 }
 
 /** Prints what was forgotten. @throws HoldfastError PIN_GUARD_UNAVAILABLE if a record cannot be removed or a folder not be trusted */
-export async function run({ label, stateDir }: RetryPinArguments, context: Context): Promise<void> {
+export async function run({ label, stateDir, json }: RetryPinArguments, context: Context): Promise<void> {
   const directories = stateDirectories(context.env, context.uid, stateDir)
   const { forgotten, leftAlone } = await forgetPinRecords(
     directories,
     context.uid,
     (token) => label === undefined || token.label === label,
   )
-  for (const { path, record } of forgotten) {
-    const what =
-      record === undefined
-        ? `a damaged record, ${path}`
-        : `the PIN from ${record.source} for token "${record.token.label}" (${record.state})`
-    await context.stdout(`forgot ${formatPrintable(what)}\n`)
+  const lines = forgotten.map(({ path, record }) =>
+    record === undefined
+      ? `forgot a damaged record, ${path}`
+      : `forgot the PIN from ${record.source} for token "${record.token.label}" (${record.state})`,
+  )
+  if (forgotten.length === 0 && leftAlone.length === 0) {
+    lines.push(`nothing is remembered in ${directories.join(', ')}`)
   }
+  const facts = forgotten.map(({ path, record }) => ({
+    record: path,
+    ...(record === undefined
+      ? {}
+      : { token: record.token.label, source: record.source, state: record.state }),
+  }))
+  if (json || lines.length > 0) await report(json, { forgotten: facts }, lines.map(formatPrintable), context)
   if (leftAlone.length > 0) {
     throw new HoldfastError(
       'PIN_GUARD_UNAVAILABLE',
       `not all is forgotten, because some folder is left alone: ${leftAlone.join('; ')}. Mend that, or name your own folder with --state-dir`,
     )
   }
-  if (forgotten.length === 0) await context.stdout(`nothing is remembered in ${directories.join(', ')}\n`)
 }

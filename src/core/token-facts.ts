@@ -20,12 +20,14 @@ const CKF = { COUNT_LOW: 0x10000, FINAL_TRY: 0x20000, LOCKED: 0x40000, TO_BE_CHA
 
 /** What the flags say of a PIN. Not every token says all of it. */
 export function describePin({ flags, initialized }: TokenFacts, owner: PinOwner): PinState {
+  // SoftHSM says of an empty token that its SO PIN is locked.
+  if (!initialized) return 'not set'
   const state = owner === 'so' ? flags >>> 4 : flags
   if ((state & CKF.LOCKED) !== 0) return 'locked'
   if ((state & CKF.TO_BE_CHANGED) !== 0) return 'to be changed'
   if ((state & CKF.FINAL_TRY) !== 0) return 'one try left'
   if ((state & CKF.COUNT_LOW) !== 0) return 'few tries left'
-  const isSet = owner === 'so' ? initialized : (flags & CKF_USER_PIN_INITIALIZED) !== 0
+  const isSet = owner === 'so' || (flags & CKF_USER_PIN_INITIALIZED) !== 0
   return isSet ? 'set' : 'not set'
 }
 
@@ -74,6 +76,24 @@ export function chooseEmptySlot(tokens: readonly TokenFacts[], slot: number | un
   throw new HoldfastError(
     'TOKEN_INITIALIZED',
     `no slot has an empty token (${list}); to initialise one of these again, which destroys all that is in it, add --force`,
+  )
+}
+
+/**
+ * Refuses a label that another token of the module has: whoever means a token by it would then mean two.
+ * @param doomed the token that is to be initialised again, if one is
+ * @throws HoldfastError TOKEN_INITIALIZED
+ */
+export function verifyLabelFree(
+  tokens: readonly TokenFacts[],
+  label: string,
+  doomed: TokenFacts | undefined,
+): void {
+  const other = tokens.find((token) => token.initialized && token.label === label && token !== doomed)
+  if (other === undefined) return
+  throw new HoldfastError(
+    'TOKEN_INITIALIZED',
+    `there is ${nameToken(other)} already; nothing was changed: use it, or take another --label${doomed === undefined ? `; to initialise it again, which destroys all that is in it, add --force and --token or --slot` : ''}`,
   )
 }
 

@@ -68,6 +68,8 @@ describe('holdfast token', function () {
       assert.match(empty.stdout, /^Implementation of PKCS11, version 2\.\d+: \/.*\/libsofthsm2\.so\n/)
       assert.match(empty.stdout, /^slot \d+: empty, for holdfast token init /m)
       assert.doesNotMatch(empty.stdout, /pkcs11:/)
+      const [{ userPin, soPin }] = (await list()).tokens
+      assert.deepEqual([userPin, soPin], ['not set', 'not set'])
 
       succeed(await init('edge'))
       const { stdout } = succeed(await token('list', '--token', 'edge'))
@@ -163,6 +165,15 @@ describe('holdfast token', function () {
       assertFailure(await init('edge', '--slot', '-1'), 'USAGE', 2)
     })
 
+    it('makes no second token of one label', async () => {
+      succeed(await init('edge'))
+      assertFailure(await init('edge'), 'TOKEN_INITIALIZED', 3, /there is token "edge" .* already.*--force/)
+      succeed(await init('other'))
+      const both = await init('edge', '--token', 'other', '--force', '--yes', 'other')
+      assertFailure(both, 'TOKEN_INITIALIZED', 3, /there is token "edge"/)
+      succeed(await init('edge', '--token', 'edge', '--force', '--yes', 'edge'))
+    })
+
     it('destroys nothing unasked', async () => {
       succeed(await init('edge'))
       const before = (await list()).tokens.find(({ initialized }: { initialized: boolean }) => initialized)
@@ -226,6 +237,14 @@ describe('holdfast token', function () {
       assertFailure(await change(), 'PIN_REFUSED_BEFORE', 3)
       await login(PIN)
     })
+
+    it('does not hold a bad new PIN against the old one', async () => {
+      const short = await at.layPin('short', '123')
+      const change = (file: string) => token('set-pin', '--pin-file', files.user, '--new-pin-file', file)
+      assertFailure(await change(short), 'PIN_INVALID', 3, /the new PIN came from file .*short: correct it/)
+      succeed(await change(files.new))
+      await login(NEW_PIN)
+    })
   })
 
   describe('unblock', () => {
@@ -242,12 +261,19 @@ describe('holdfast token', function () {
         await unblock(files.user),
         'PIN_INCORRECT',
         3,
-        /login as security officer to token "edge"/,
+        /login as security officer to token "edge".*the SO PIN came from file/,
       )
       assertFailure(await unblock(files.user), 'PIN_REFUSED_BEFORE', 3, /holdfast token retry-pin/)
       // The same file has the user's PIN, of which nothing is known.
       succeed(await token('set-pin', '--pin-file', files.user, '--new-pin-file', files.new))
-      succeed(keep(await runHoldfast(['token', 'retry-pin'], options())))
+      const retried = succeed(keep(await runHoldfast(['token', 'retry-pin', '--json'], options())))
+      const { forgotten } = JSON.parse(retried.stdout)
+      assert.ok(
+        forgotten.some(
+          ({ state, token: label }: { state: string; token: string }) =>
+            state === 'refused' && label === 'edge',
+        ),
+      )
       assertFailure(await unblock(files.user), 'PIN_INCORRECT', 3)
     })
 
