@@ -4,6 +4,7 @@
  * @see https://specifications.freedesktop.org/basedir-spec/latest/
  */
 
+import { Buffer } from 'node:buffer'
 import { basename, isAbsolute, join } from 'node:path'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -14,6 +15,14 @@ export const SYSTEM_AGENT_FOLDER = '/run/holdfast'
 /** File names of sockets that are no identity's. */
 export const AGENT_SOCKET = 'agent.sock'
 export const CONTROL_SOCKET = 'control.sock'
+
+/**
+ * True if a socket can be at `path`. Of a longer one Node silently takes the beginning.
+ * @see unix(7): sun_path has 108 bytes, of which the last is NUL
+ */
+export function fitsSocketAddress(path: string): boolean {
+  return Buffer.byteLength(path) <= 107
+}
 
 /** True for a socket that does more than hand out the credentials of one identity. */
 export function isControlSocket(path: string): boolean {

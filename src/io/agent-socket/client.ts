@@ -5,7 +5,7 @@
 import { lstatSync, readdirSync } from 'node:fs'
 import { request as startRequest } from 'node:http'
 import { join } from 'node:path'
-import { AGENT_SOCKET, CONTROL_SOCKET, identitySocket } from '../../core/agent-place.js'
+import { AGENT_SOCKET, CONTROL_SOCKET, fitsSocketAddress, identitySocket } from '../../core/agent-place.js'
 import { type AgentPath, MAX_REQUEST_BYTES } from '../../core/agent-protocol.js'
 import { HoldfastError } from '../../core/errors.js'
 import { formatPrintable } from '../../core/printable.js'
@@ -27,7 +27,9 @@ export function findSockets({ folders, name, warn, ...owners }: SocketSearch): s
       CONTROL_SOCKET,
       ...(name === undefined ? listNames(folder) : [identitySocket(name)]),
     ]
-    const sockets = [...new Set(names)].map((file) => join(folder, file)).filter(isSocket)
+    const sockets = [...new Set(names)]
+      .map((file) => join(folder, file))
+      .filter((path) => fitsSocketAddress(path) && isSocket(path))
     if (sockets.length === 0) return []
     const fault = findSocketFolderFault(folder, owners)
     if (fault === undefined) return sockets

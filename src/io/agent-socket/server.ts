@@ -8,6 +8,7 @@ import { chmodSync, chownSync, lstatSync, unlinkSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { umask } from 'node:process'
+import { fitsSocketAddress } from '../../core/agent-place.js'
 import { HoldfastError } from '../../core/errors.js'
 import type { HttpHandler, HttpReply } from '../../core/http-message.js'
 import { formatPrintable } from '../../core/printable.js'
@@ -44,6 +45,7 @@ const MAX_CONNECTIONS = 1000
  */
 export async function listenOnSocket(options: UnixServerOptions): Promise<UnixServer> {
   const { path, group } = options
+  if (!fitsSocketAddress(path)) throw unusable(path, new Error('the path is longer than 107 bytes'))
   await removeStale(path)
   const server = createServer((request, response) => void respond(request, response, options))
   server.maxConnections = MAX_CONNECTIONS
