@@ -12,6 +12,7 @@ import { type AdminSettings, administer, withAdministration } from '../src/admin
 import type { AdminOperation, ReplyOf, RequestOf } from '../src/core/admin-protocol.js'
 import { createAuthority } from './support/certificates.js'
 import { run } from './support/command.js'
+import { createFaultyModules } from './support/faulty-module.js'
 import { createSoftHsmToken } from './support/softhsm.js'
 import { createTpmToken } from './support/swtpm.js'
 import type { TestToken } from './support/token.js'
@@ -131,6 +132,20 @@ for (const [what, createToken] of Object.entries({
       )
     })
 
+    it('finishes what a run that was cut off has begun', async () => {
+      const { key } = await admin.perform('generateKey', { uri: URI, type: 'p-256', label: 'line 4' })
+      const authority = await createAuthority()
+      const issue = () => authority.issue(bytes(key.publicKey!))
+      const [first, second] = [await issue(), await issue()]
+      for (const der of [first, second]) await token.importCertificate(der, { id: '01', label: 'line 4' })
+      const request = { uri: URI, certificate: Buffer.from(second).toString('base64'), chain: [] }
+      const { replaced } = await admin.perform('importCertificate', { ...request, replace: true })
+      assert.equal(replaced[0]?.der, Buffer.from(first).toString('base64'))
+      await assert.rejects(admin.perform('importCertificate', { ...request, replace: true }), {
+        code: 'OBJECT_EXISTS',
+      })
+    })
+
     it('puts no certificate beside another key', async () => {
       await admin.perform('generateKey', { uri: URI, type: 'p-256', label: 'line 4' })
       const certificate = Buffer.from((await createAuthority()).certificate).toString('base64')
@@ -228,3 +243,92 @@ for (const [what, createToken] of Object.entries({
     })
   })
 }
+
+describe('administer on a module with faults', () => {
+  let token: TestToken
+  let admin: Awaited<ReturnType<typeof createAdmin>>
+  let createFaulty: Awaited<ReturnType<typeof createFaultyModules>>
+  before(async () => {
+    token = await createSoftHsmToken()
+    createFaulty = await createFaultyModules(token)
+  })
+  after(() => token.dispose())
+  beforeEach(async () => {
+    admin = await createAdmin(token)
+  })
+
+  /** A request through a module with faults. */
+  const perform = <Name extends AdminOperation>(
+    faults: string,
+    operation: Name,
+    request: RequestOf<Name>,
+    changes: AdminSettings = {},
+  ) => {
+    const { modulePath, env } = createFaulty(faults)
+    const around = { ...admin.around, env: { ...admin.around.env, ...env } }
+    const settings = { ...admin.settings, pkcs11Module: modulePath, ...changes }
+    return administer(operation, request, settings, around, { signal })
+  }
+  const generate = (faults: string, changes: AdminSettings = {}) =>
+    perform(faults, 'generateKey', { uri: URI, type: 'p-256', label: 'a' }, changes)
+  const list = () => admin.perform('listObjects', { uri: URI, login: true })
+
+  for (const [faults, code] of [
+    ['C_FindObjects=hang', 'TOKEN_TIMEOUT'],
+    ['C_FindObjects=crash', 'MODULE_CRASHED'],
+    ['C_FindObjects=exit:0', 'MODULE_CRASHED'],
+    ['C_FindObjects=return:0x31', 'TOKEN_FAILED'],
+    ['C_FindObjects=return:0xe0', 'TOKEN_REMOVED'],
+    ['C_Login=return:0x102', 'TOKEN_FAILED'],
+  ] as const) {
+    it(`ends with ${code} after ${faults}, and makes no key`, async () => {
+      await assert.rejects(generate(faults, { tokenTimeout: 2 }), { code })
+      assert.deepEqual((await list()).keys, [])
+    })
+  }
+
+  it('takes nothing that the module says for a reply', async () => {
+    await assert.rejects(perform('C_GetSlotList=garble', 'listTokens', {}), { code: 'MODULE_FAILED' })
+  })
+
+  it('keeps its answer if the module cannot end', async () => {
+    const { key } = await generate('C_Finalize=hang')
+    assert.equal(key.label, 'a')
+    await admin.perform('deleteObjects', { uri: key.uri })
+  })
+
+  it('removes a key that is not what was asked for', async () => {
+    await assert.rejects(generate('C_FindObjectsInit=hide-class:3'), {
+      code: 'KEY_INVALID',
+      message: /only its public half is seen/,
+    })
+    const { keys } = await list()
+    assert.deepEqual(keys, [])
+  })
+
+  it('leaves no part of a chain behind', async () => {
+    const { key } = await generate('')
+    const root = await createAuthority()
+    const leaf = await root.issue(bytes(key.publicKey!))
+    const encode = (der: Uint8Array) => Buffer.from(der).toString('base64')
+    const request = { uri: URI, certificate: encode(leaf), chain: [encode(root.certificate)], replace: false }
+    // What is stored under the id of the key comes back changed.
+    await assert.rejects(perform('C_GetAttributeValue=corrupt:1', 'importCertificate', request), {
+      code: 'TOKEN_FAILED',
+      message: /gives it back changed/,
+    })
+    assert.deepEqual((await list()).certificates, [])
+    await admin.perform('deleteObjects', { uri: key.uri })
+  })
+
+  it('locks out no SO PIN, and says that one is locked', async () => {
+    await assert.rejects(perform('C_Login=return:0xa4', 'unblockPin', { uri: URI }), {
+      code: 'PIN_LOCKED',
+      message: /^the SO PIN of token "edge" is locked/,
+    })
+    const flags = 'C_GetTokenInfo=set-flags:0x400000'
+    await assert.rejects(perform(flags, 'unblockPin', { uri: URI }), { code: 'PIN_LOCKED' })
+    // The user's PIN is another matter.
+    await perform(flags, 'listObjects', { uri: URI, login: true })
+  })
+})

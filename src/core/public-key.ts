@@ -5,7 +5,6 @@
 
 import { createPublicKey, type JsonWebKeyInput, type KeyObject } from 'node:crypto'
 import { type PublicAttributes, pointForms } from './key-match.js'
-import type { SigningAlgorithm } from './signer.js'
 
 /** Curves by the DER of their object identifiers, which is CKA_EC_PARAMS. */
 const CURVES: Readonly<Record<string, { readonly crv: string; readonly bytes: number }>> = {
@@ -72,10 +71,4 @@ export function describeKeyType(publicKey: Uint8Array): string {
   if (asymmetricKeyType === 'rsa') return `rsa-${details?.modulusLength}`
   const names: Record<string, string> = { prime256v1: 'p-256', secp384r1: 'p-384', secp521r1: 'p-521' }
   return names[details?.namedCurve ?? ''] ?? 'unknown'
-}
-
-/** The signature algorithm of a key of this type; undefined for `unknown`. */
-export function findAlgorithm(keyType: string): SigningAlgorithm | undefined {
-  if (keyType.startsWith('rsa-')) return 'AWS4-X509-RSA-SHA256'
-  return keyType.startsWith('p-') ? 'AWS4-X509-ECDSA-SHA256' : undefined
 }

@@ -58,6 +58,15 @@ const record = (change: Partial<PinRecord> = {}): PinRecord => ({
 describe('pinRecordNames', () => {
   const tried = (pin: StoredPinIdentity, of = token) => pinRecordNames(of, pin).tried()
 
+  it('keeps what it knows of a user PIN from an SO PIN out of the same place', () => {
+    for (const pin of [file(), secret('471108')]) {
+      const [user, so] = [pinRecordNames(token, pin), pinRecordNames(token, { ...pin, owner: 'so' })]
+      assert.notEqual(user.prefix, so.prefix)
+      assert.notEqual(user.good, so.good)
+      assert.equal(pinRecordNames(token, { ...pin, owner: 'user' }).good, user.good)
+      assert.ok(isRecordName(so.good) && isRecordName(so.tried()))
+    }
+  })
   it('gives a good file of which anything has changed another name', () => {
     const good = (pin: StoredPinIdentity) => pinRecordNames(token, pin).good
     const names = Object.keys(pinFile).map((key) => good(file({ [key]: 'x' })))

@@ -6,11 +6,14 @@ import {
   formatPinSource,
   formatTriesLeft,
   type NamedPinSource,
+  type PinRole,
   type PinSource,
   type PinSourceKind,
   parsePin,
+  verifyNewPinLength,
   verifyPinLength,
   verifyPinMayBeTried,
+  withoutPinToBeChanged,
 } from '../../src/core/pin.js'
 
 const file = (path: string): PinSource => ({ kind: 'file', path })
@@ -178,10 +181,51 @@ describe('verifyPinMayBeTried', () => {
       })
     }
   })
+  it('goes by the other flags where the SO PIN is tried', () => {
+    for (const kind of kinds) {
+      verifyPinMayBeTried(ordinary | 0xf0000, kind, 'edge', 'so')
+      assert.throws(() => verifyPinMayBeTried(ordinary | 0x400000, kind, 'edge', 'so'), {
+        code: 'PIN_LOCKED',
+        message: /^the SO PIN /,
+      })
+      assert.throws(() => verifyPinMayBeTried(ordinary | 0x800000, kind, 'edge', 'so'), {
+        code: 'PIN_EXPIRED',
+      })
+      assert.throws(() => verifyPinMayBeTried(ordinary | 0x100, kind, 'edge', 'so'), {
+        code: 'PIN_PAD_UNSUPPORTED',
+      })
+      verifyPinMayBeTried(ordinary | 0xf00000, kind, 'edge')
+    }
+    assert.throws(() => verifyPinMayBeTried(ordinary | 0x200000, 'file', 'edge', 'so'), {
+      code: 'PIN_FINAL_TRY',
+    })
+    verifyPinMayBeTried(ordinary | 0x200000, 'terminal', 'edge', 'so')
+  })
   it('names the token on one line, whatever its label holds', () => {
     assert.throws(() => verifyPinMayBeTried(0x40000, 'file', 'a\n\u001b]0;b\u0007'), {
       message: /token "a\\u\{a\}\\u\{1b\}\]0;b\\u\{7\}"/,
     })
+  })
+})
+
+describe('withoutPinToBeChanged', () => {
+  it('lets a PIN be tried for its own change, and nothing else', () => {
+    verifyPinMayBeTried(withoutPinToBeChanged(0x8040d), 'file', 'edge')
+    assert.throws(() => verifyPinMayBeTried(withoutPinToBeChanged(0xc040d), 'file', 'edge'), {
+      code: 'PIN_LOCKED',
+    })
+  })
+})
+
+describe('verifyNewPinLength', () => {
+  const verify = (length: number, min: number, max: number) =>
+    verifyNewPinLength(Buffer.alloc(length, 0x31), { min, max }, 'edge')
+  it('keeps to the limits of the token, where it tells them', () => {
+    verify(4, 4, 8)
+    verify(8, 4, 8)
+    verify(1, 0xffffffff, 0xffffffff)
+    assert.throws(() => verify(3, 4, 8), { code: 'PIN_INVALID', message: /shorter than the 4 bytes/ })
+    assert.throws(() => verify(9, 4, 8), { code: 'PIN_INVALID' })
   })
 })
 
@@ -191,10 +235,20 @@ describe('formatTriesLeft', () => {
     assert.match(formatTriesLeft(0x30000)!, /one try is left/)
     assert.match(formatTriesLeft(0x10000)!, /few tries/)
     assert.equal(formatTriesLeft(0x40d), undefined)
+    assert.match(formatTriesLeft(0x30040d, 'so')!, /one try is left/)
+    assert.equal(formatTriesLeft(0x30040d), undefined)
   })
 })
 
 describe('formatPinPrompt', () => {
+  it('says which PIN is wanted', () => {
+    const about = { manufacturer: '', serial: '', label: 'edge' }
+    const ask = (role: PinRole) => formatPinPrompt(about, 0x10000, role)
+    assert.equal(ask('so'), 'SO PIN of token "edge": ')
+    assert.equal(ask('new-user'), 'New PIN for token "edge": ')
+    assert.equal(ask('new-so'), 'New SO PIN for token "edge": ')
+    assert.match(ask('user'), /^PIN of token "edge", .*few tries/)
+  })
   it('names the token and the tries left', () => {
     const token = { manufacturer: 'Yubico', serial: '123', label: 'YubiKey PIV #123' }
     assert.equal(formatPinPrompt(token, 0x40d), 'PIN of token "YubiKey PIV #123" (Yubico, serial 123): ')

@@ -84,8 +84,9 @@ export async function importCertificate(
   await bench.login(token)
   const key = await findKeyOf(bench, token, parsePkcs11Uri(uri), certificate)
   const present = findCertificates(bench, token, {})
-  const former = present.filter(({ stored }) => isOfSameKey(stored, certificate))
-  if (present.some(({ stored }) => stored.der === der)) {
+  const former = present.filter(({ stored }) => stored.der !== der && isOfSameKey(stored, certificate))
+  const twin = present.find(({ stored }) => stored.der === der)
+  if (twin !== undefined && !(replace && former.length > 0)) {
     throw alreadyThere(describe(certificate), token.info, 'there is nothing to do')
   }
   if (former.length > 0 && !replace) {
@@ -96,23 +97,48 @@ export async function importCertificate(
     )
   }
   const missing = chain.filter((other) => !present.some(({ stored }) => stored.der === other))
-  const id = Buffer.from(key.id, 'hex')
-  const created = createCertificate(bench, token, certificate, { id, label: key.label })
-  const others = missing.map((other) => {
-    const authority = parseCertificate(Buffer.from(other, 'base64'))
-    const name = commonNameOf(authority) ?? 'CA'
-    // Never the id of a key, since ids join certificates with keys.
-    const hash = createHash('sha256').update(authority.publicKeyInfo).digest().subarray(0, 20)
-    return createCertificate(bench, token, authority, { id: hash, label: name })
-  })
+  // The certificate itself comes last: once it is there, all is.
+  const wanted: NewCertificate[] = missing.map(placeAuthority)
+  if (twin === undefined) wanted.push({ certificate, id: Buffer.from(key.id, 'hex'), label: key.label })
+  const created = createAll(bench, token, wanted)
   for (const { handle } of former) destroy(bench, token, handle)
   return {
     token: readTokenFacts(bench, token),
     key,
-    certificate: created,
-    chain: others,
+    certificate: twin?.stored ?? created.at(-1)!,
+    chain: created.slice(0, missing.length),
     replaced: former.map(({ stored }) => stored),
   }
+}
+
+/** A certificate that is to be, and where. */
+interface NewCertificate {
+  readonly certificate: Certificate
+  readonly id: Buffer
+  readonly label: string
+}
+
+/** Never the id of a key, since ids join certificates with keys. */
+function placeAuthority(der: string): NewCertificate {
+  const certificate = parseCertificate(Buffer.from(der, 'base64'))
+  const id = createHash('sha256').update(certificate.publicKeyInfo).digest().subarray(0, 20)
+  return { certificate, id, label: commonNameOf(certificate) ?? 'CA' }
+}
+
+/** All of them, or if one cannot be stored none. */
+function createAll(
+  bench: Workbench,
+  token: PresentToken,
+  wanted: readonly NewCertificate[],
+): StoredCertificate[] {
+  const created: ListedCertificate[] = []
+  try {
+    for (const place of wanted) created.push(createCertificate(bench, token, place))
+  } catch (error) {
+    for (const { handle } of created) destroy(bench, token, handle)
+    throw error
+  }
+  return created.map(({ stored }) => stored)
 }
 
 /** The key whose public half the certificate has. Where the token does not show it, a signature tells. */
@@ -150,9 +176,8 @@ function isOfSameKey({ der }: StoredCertificate, { publicKeyInfo }: Certificate)
 function createCertificate(
   bench: Workbench,
   token: PresentToken,
-  certificate: Certificate,
-  { id, label }: { id: Buffer; label: string },
-): StoredCertificate {
+  { certificate, id, label }: NewCertificate,
+): ListedCertificate {
   const { der, subject, issuer } = certificate
   const what = `storing ${describe(certificate)} in ${describeToken(token.info)}`
   const object = call(what, () =>
@@ -174,12 +199,13 @@ function createCertificate(
     destroy(bench, token, object.handle)
     throw new HoldfastError('TOKEN_FAILED', `${what} failed: the token gives it back changed; it was removed`)
   }
-  return {
+  const stored = {
     uri: formatObjectUri(token.info, { type: 'cert', label, id }),
     id: id.toString('hex'),
     label,
     der: Buffer.from(der).toString('base64'),
   }
+  return { handle: object.handle, stored }
 }
 
 /** CKA_SERIAL_NUMBER is the DER of the INTEGER. */

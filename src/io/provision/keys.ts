@@ -270,10 +270,14 @@ function verifyNewKey(
   const wrong = Object.entries(WANTED)
     .filter(([name]) => name !== 'decrypt' || mayNotDecrypt)
     .filter(([name, wanted]) => (attributes[name] ?? wanted) !== wanted)
-  if (isPrivate && made === type && wrong.length === 0) return
-  const faults = wrong.map(([name]) => `${name} is ${attributes[name]}`)
+  const faults = [
+    ...(isPrivate ? [] : ['only its public half is seen']),
+    ...(made === type ? [] : [`its type is ${made}`]),
+    ...wrong.map(([name]) => `${name} is ${attributes[name]}`),
+  ]
+  if (faults.length === 0) return
   throw new HoldfastError(
     'KEY_INVALID',
-    `the token made another key than was asked for (${formatList([...(made === type ? [] : [`type ${made}`]), ...faults])}); it was removed: ${uri}`,
+    `the token made another key than was asked for (${formatList(faults)}); it was removed: ${uri}`,
   )
 }
