@@ -21,6 +21,8 @@ const MAX_TIMEOUT_SECONDS = 24 * 60 * 60
 export interface Surroundings extends SourceSurroundings {
   /** Takes the place of the identity's own key. */
   readonly source?: SignerSource | undefined
+  /** Runs the use of the token when those before it have ended. Without it, it runs at once. */
+  readonly takeTurn?: (<T>(use: () => Promise<T>) => Promise<T>) | undefined
   /** False accepts any TLS certificate. Default true. */
   readonly verifyTls?: boolean | undefined
   readonly now: () => Date
@@ -36,12 +38,13 @@ export interface Surroundings extends SourceSurroundings {
  * @throws HoldfastError USAGE, URI_INVALID, ARN_INVALID
  */
 export function createIdentityProvider(identity: Identity, surroundings: Surroundings): CredentialProvider {
-  const { env, now, buildDate, signal, warn, onCertificate } = surroundings
+  const { env, now, buildDate, signal, warn, onCertificate, takeTurn } = surroundings
   verifyTimeout('token-timeout', identity.tokenTimeout)
   verifyTimeout('timeout', identity.timeout)
   return createProvider({
     session: parseSession(identity, env),
     source: surroundings.source ?? createSource(identity, surroundings),
+    takeTurn,
     readIntermediates: async () => {
       if (identity.intermediates === undefined) return []
       return readCertificates(identity.intermediates)

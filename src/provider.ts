@@ -47,6 +47,8 @@ export interface Session {
 /** The parts of a provider. */
 export interface ProviderParts {
   readonly source: SignerSource
+  /** Runs the use of the token when those before it have ended. Without it, it runs at once. */
+  readonly takeTurn?: (<T>(use: () => Promise<T>) => Promise<T>) | undefined
   readonly session: Session
   /** Intermediates beside those that the signer brings. */
   readonly readIntermediates: () => Promise<readonly Certificate[]>
@@ -102,7 +104,7 @@ function parseRequired(text: string | undefined, flag: string, parse: (text: str
 
 /** A provider that makes a new session each time it is called. */
 export function createProvider(parts: ProviderParts): CredentialProvider {
-  const { source, session, timeoutMs, signal } = parts
+  const { source, session, timeoutMs, signal, takeTurn } = parts
   return async () => {
     const body = formatCreateSessionRequest(session.request)
     const expired = new HoldfastError(
@@ -118,22 +120,27 @@ export function createProvider(parts: ProviderParts): CredentialProvider {
     // Until it is awaited below, a failure to connect is nobody's business.
     connecting.catch(() => undefined)
     try {
-      return await source.withSigner(
-        async (signer) => {
-          const { certificate, prepare } = await chooseRequest(parts, signer, body)
-          const connection = await connecting
-          const signedAt = parts.now()
-          const prepared = prepare(signedAt)
-          const signature = await signer.sign(prepared.stringToSign, { signal })
-          verifySignature(certificate, prepared, signature)
-          const headers = { ...prepared.headers, authorization: prepared.formatAuthorization(signature) }
-          const reply = await withDeadline(limits, (deadline) =>
-            connection.send({ headers, body }, { signal: deadline }),
-          )
-          return readReply(parts, certificate, reply)
-        },
-        { signal },
+      // Nobody waits for a token that waits for the network.
+      if (takeTurn !== undefined) await connecting
+      const sign = () =>
+        source.withSigner(
+          async (signer) => {
+            const { certificate, prepare } = await chooseRequest(parts, signer, body)
+            await connecting
+            const prepared = prepare(parts.now())
+            const signature = await signer.sign(prepared.stringToSign, { signal })
+            verifySignature(certificate, prepared, signature)
+            const headers = { ...prepared.headers, authorization: prepared.formatAuthorization(signature) }
+            return { certificate, headers }
+          },
+          { signal },
+        )
+      const { certificate, headers } = await (takeTurn === undefined ? sign() : takeTurn(sign))
+      const connection = await connecting
+      const reply = await withDeadline(limits, (deadline) =>
+        connection.send({ headers, body }, { signal: deadline }),
       )
+      return readReply(parts, certificate, reply)
     } finally {
       // A connection that is still being made would keep the process waiting for nothing.
       done.abort()

@@ -17,6 +17,13 @@ import { createQueue } from './queue.js'
 import type { Clock } from './refresher.js'
 import type { Shelf, TakeOptions } from './shelf.js'
 
+/** What a provider is given for one session of one identity. */
+export interface AgentSessionParts extends SessionParts {
+  readonly name: string
+  /** Runs the use of the token when those before it have ended. */
+  readonly takeTurn: <T>(use: () => Promise<T>) => Promise<T>
+}
+
 /** What the agent needs of the world. */
 export interface AgentParts {
   /** The identities of the configuration that are to be served. */
@@ -25,7 +32,7 @@ export interface AgentParts {
   readonly fingerprint: (paths: readonly string[]) => string
   /** The files that `readIdentities` may read. */
   readonly configFiles: readonly string[]
-  readonly createProvider: (identity: ServedIdentity, parts: SessionParts) => CredentialProvider
+  readonly createProvider: (identity: ServedIdentity, parts: AgentSessionParts) => CredentialProvider
   /** True if a person gives the PIN. */
   readonly asksPerson: (identity: ServedIdentity) => Promise<boolean>
   readonly formatSessionKey: (identity: ServedIdentity) => string
@@ -99,25 +106,28 @@ interface Served {
  */
 export async function createAgent(parts: AgentParts): Promise<Agent> {
   const { clock, onEvent } = parts
-  const enqueue = createQueue()
+  const takeTurn = createQueue()
+  const readInTurn = createQueue()
   let served = new Map<string, Served>()
   let configFiles = ''
   let configError: unknown
   let started = false
   let stopped = false
 
+  const takeLiveTurn: typeof takeTurn = (use) =>
+    takeTurn(() => {
+      if (stopped) throw new HoldfastError('INTERRUPTED', 'the agent is ending')
+      return use()
+    })
+
   const create = async (name: string, identity: ServedIdentity): Promise<Served> => {
     const keeper = createKeeper({
       ...parts,
-      createProvider: (session) => parts.createProvider(identity, session),
+      createProvider: (session) =>
+        parts.createProvider(identity, { ...session, name, takeTurn: takeLiveTurn }),
       // What is wrong with its PIN sources is said when it is used.
       asksPerson: await parts.asksPerson(identity).catch(() => false),
       onDemand: identity.onDemand ?? false,
-      enqueue: (session) =>
-        enqueue(() => {
-          if (stopped) throw new HoldfastError('INTERRUPTED', 'the agent is ending')
-          return session()
-        }),
       onRefreshed: ({ expiration }) => {
         entry.refreshes++
         const serial = keeper.state.certificate?.serialNumber.toString(16)
@@ -180,7 +190,7 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
 
   const takeUpConfig = async (options: { renewAll: boolean }) => {
     try {
-      await readConfig(options)
+      await readInTurn(() => readConfig(options))
     } catch (error) {
       // What was read before is better than nothing.
       configError = error

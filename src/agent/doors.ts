@@ -5,7 +5,7 @@
  */
 
 import { join } from 'node:path'
-import { AGENT_SOCKET, CONTROL_SOCKET, identitySocket } from '../core/agent-place.js'
+import { AGENT_SOCKET, CONTROL_SOCKET, identitySocket, isControlSocket } from '../core/agent-place.js'
 import { MAX_REQUEST_BYTES } from '../core/agent-protocol.js'
 import type { ServedIdentity } from '../core/config.js'
 import { HoldfastError } from '../core/errors.js'
@@ -39,21 +39,32 @@ export function createDoors(parts: DoorsParts): Doors {
   const { folder, isSystem, identities, createHandler, onError } = parts
   const servers = new Map<string, UnixServer>()
 
-  const listWanted = () => {
-    const own = { file: isSystem ? CONTROL_SOCKET : AGENT_SOCKET, only: undefined, group: undefined }
-    if (!isSystem) return [own]
-    return [
-      own,
-      ...[...identities()].map(([name, { socketGroup }]) => {
-        const file = identitySocket(name)
-        if (file === AGENT_SOCKET || file === CONTROL_SOCKET) throw unservable(name)
-        return {
-          file,
-          only: name,
-          group: socketGroup === undefined ? undefined : readGroup(name, socketGroup),
-        }
-      }),
-    ]
+  /** Whom each socket is for, by its path; undefined for the agent's own. */
+  const listWanted = (): Map<string, string | undefined> => {
+    const wanted = new Map<string, string | undefined>()
+    wanted.set(join(folder, isSystem ? CONTROL_SOCKET : AGENT_SOCKET), undefined)
+    for (const name of isSystem ? identities().keys() : []) {
+      const path = join(folder, identitySocket(name))
+      if (isControlSocket(path)) throw unservable(name)
+      wanted.set(path, name)
+    }
+    return wanted
+  }
+
+  const open = async (path: string, only: string | undefined) => {
+    const group = only === undefined ? undefined : findGroup(only, identities().get(only))
+    const former = servers.get(path)
+    if (former?.isInPlace() && former.group === group) return
+    servers.delete(path)
+    await former?.close()
+    const server = await listenOnSocket({
+      path,
+      group,
+      maxBodyBytes: MAX_REQUEST_BYTES,
+      answer: createHandler(path, only),
+      onError: (error) => onError(path, error),
+    })
+    servers.set(path, server)
   }
 
   return {
@@ -61,23 +72,16 @@ export function createDoors(parts: DoorsParts): Doors {
       return [...servers.keys()]
     },
     async update() {
-      const wanted = new Map(listWanted().map(({ file, ...door }) => [join(folder, file), door]))
+      const wanted = listWanted()
       for (const [path, server] of servers) {
-        if (wanted.has(path) && server.isInPlace() && server.group === wanted.get(path)?.group) continue
+        if (wanted.has(path)) continue
         servers.delete(path)
         await server.close()
       }
-      for (const [path, { only, group }] of wanted) {
-        if (servers.has(path)) continue
-        const server = await listenOnSocket({
-          path,
-          group,
-          maxBodyBytes: MAX_REQUEST_BYTES,
-          answer: createHandler(path, only),
-          onError: (error) => onError(path, error),
-        })
-        servers.set(path, server)
-      }
+      // What is wrong with one is no reason for the others to stay closed.
+      const faults: unknown[] = []
+      for (const [path, only] of wanted) await open(path, only).catch((error) => faults.push(error))
+      if (faults.length > 0) throw faults[0]
     },
     async close() {
       await Promise.all([...servers.values()].map((server) => server.close()))
@@ -86,18 +90,20 @@ export function createDoors(parts: DoorsParts): Doors {
   }
 }
 
-function readGroup(name: string, group: string): number {
-  const id = findGroupId(group)
+function findGroup(name: string, identity: ServedIdentity | undefined): number | undefined {
+  const { socketGroup } = identity ?? {}
+  if (socketGroup === undefined) return undefined
+  const id = findGroupId(socketGroup)
   if (id !== undefined) return id
   throw new HoldfastError(
     'CONFIG_INVALID',
-    `identity ${name} has the socket-group ${JSON.stringify(group)}, and /etc/group has none of that name: create it, or give its number`,
+    `identity ${name} has the socket-group ${JSON.stringify(socketGroup)}, and /etc/group has none of that name: create it, or give its number`,
   )
 }
 
 function unservable(name: string): HoldfastError {
   return new HoldfastError(
     'CONFIG_INVALID',
-    `a system agent has a socket of its own named ${name}.sock: give the identity ${name} another name`,
+    `${name}.sock is a socket of the agent's own: give the identity ${name} another name`,
   )
 }

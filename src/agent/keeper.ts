@@ -29,8 +29,6 @@ export interface KeeperParts {
   readonly onDemand: boolean
   readonly clock: Clock
   readonly random: () => number
-  /** Lets one session after the other have the token. */
-  readonly enqueue: (session: CredentialProvider) => Promise<Credentials>
   readonly onRefreshed: (credentials: Credentials) => void
   readonly onFailed: (error: unknown, retryInMs: number | undefined) => void
 }
@@ -96,14 +94,13 @@ export function createKeeper(parts: KeeperParts): Keeper {
 
   const createSession =
     (findPin: () => GivenPin | undefined): CredentialProvider =>
-    () =>
-      parts.enqueue(async () => {
-        const pinGiver = createGiver(findPin)
-        const onCertificate = (found: Certificate) => {
-          certificate = found
-        }
-        return parts.createProvider({ pinGiver, onCertificate })()
-      })
+    async () => {
+      const pinGiver = createGiver(findPin)
+      const onCertificate = (found: Certificate) => {
+        certificate = found
+      }
+      return parts.createProvider({ pinGiver, onCertificate })()
+    }
 
   const refresher = createRefresher({
     ...parts,

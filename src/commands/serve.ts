@@ -191,15 +191,19 @@ async function readBareIdentity(argv: ServeArguments, context: Context): Promise
 
 /** Looks after the sockets until the end. */
 async function keepOpen(doors: Doors, log: Log, signal: AbortSignal): Promise<void> {
+  let said: string | undefined
   while (!signal.aborted) {
     await delay(DOORS_CHECK_MS, undefined, { signal }).catch(() => undefined)
     if (signal.aborted) return
     try {
       await doors.update()
+      said = undefined
     } catch (error) {
       // The other one has the sockets now.
       if (error instanceof HoldfastError && error.code === 'AGENT_RUNNING') throw error
-      log('error', { ...describeError(error) })
+      const { code, message } = describeError(error)
+      if (message !== said) log('error', { code, message })
+      said = message
     }
   }
 }
@@ -244,7 +248,7 @@ function createParts(
         takeChild: undefined,
         verifyTls: argv.verifySsl,
         debug: argv.debug ? (message) => log('debug', { message }) : undefined,
-        warn: (message) => log('warning', { message }),
+        warn: (message) => log('warning', { identity: parts.name, message }),
       }),
     asksPerson: async (identity) => {
       const source = await findPinSource(identity, { env, warn: () => undefined })

@@ -31,21 +31,25 @@ async function setUp(identities: Record<string, ServedIdentity> = { edge: { role
       return new Map(Object.entries(world.identities))
     },
     fingerprint: (paths) => paths.map((path) => world.files.get(path)).join(),
-    createProvider: (identity) => async () => {
-      world.atOnce++
-      world.mostAtOnce = Math.max(world.mostAtOnce, world.atOnce)
-      await settle()
-      world.atOnce--
-      if (world.fault !== undefined) throw world.fault
-      world.sessions.push(identity.roleArn)
-      const expiration = new Date(clock.now().getTime() + 60 * MINUTE)
-      return {
-        accessKeyId: `${identity.roleArn}${world.sessions.length}`,
-        secretAccessKey: 's',
-        sessionToken: 't',
-        expiration,
-      }
-    },
+    createProvider:
+      (identity, { takeTurn }) =>
+      async () => {
+        await takeTurn(async () => {
+          world.atOnce++
+          world.mostAtOnce = Math.max(world.mostAtOnce, world.atOnce)
+          await settle()
+          world.atOnce--
+        })
+        if (world.fault !== undefined) throw world.fault
+        world.sessions.push(identity.roleArn)
+        const expiration = new Date(clock.now().getTime() + 60 * MINUTE)
+        return {
+          accessKeyId: `${identity.roleArn}${world.sessions.length}`,
+          secretAccessKey: 's',
+          sessionToken: 't',
+          expiration,
+        }
+      },
     asksPerson: async () => false,
     formatSessionKey: ({ roleArn }) => {
       if (roleArn === undefined) throw new HoldfastError('USAGE', 'no role')

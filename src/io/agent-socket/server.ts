@@ -47,7 +47,10 @@ export async function listenOnSocket(options: UnixServerOptions): Promise<UnixSe
   const { path, group } = options
   if (!fitsSocketAddress(path)) throw unusable(path, new Error('the path is longer than 107 bytes'))
   await removeStale(path)
-  const server = createServer((request, response) => void respond(request, response, options))
+  const server = createServer(
+    { connectionsCheckingInterval: 1000 },
+    (request, response) => void respond(request, response, options),
+  )
   server.maxConnections = MAX_CONNECTIONS
   server.headersTimeout = REQUEST_LIMIT_MS
   server.requestTimeout = REQUEST_LIMIT_MS
@@ -70,6 +73,7 @@ export async function listenOnSocket(options: UnixServerOptions): Promise<UnixSe
     }
   } catch (cause) {
     server.close()
+    if ((cause as NodeJS.ErrnoException).syscall === 'chown') throw foreignGroup(path, group!, cause)
     throw unusable(path, cause)
   }
   server.on('error', options.onError)
@@ -165,6 +169,14 @@ function send(response: ServerResponse, { status, headers, body }: HttpReply): v
     ...headers,
   })
   response.end(body)
+}
+
+function foreignGroup(path: string, group: number, cause: unknown): HoldfastError {
+  return new HoldfastError(
+    'SOCKET_UNUSABLE',
+    `${formatPrintable(path)} cannot be given to its socket-group ${group}: make the user that the agent runs as a member of it`,
+    { cause },
+  )
 }
 
 function unusable(path: string, cause: unknown): HoldfastError {
