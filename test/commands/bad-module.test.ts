@@ -186,7 +186,7 @@ describe('holdfast credential-process', () => {
   describe('with a token in a bad state', () => {
     const states: [title: string, fault: string, code: ErrorCode, says: RegExp][] = [
       ['a locked PIN', 'C_GetTokenInfo=set-flags:0x40000', 'PIN_LOCKED', /is locked/],
-      ['one try left', 'C_GetTokenInfo=set-flags:0x20000', 'PIN_FINAL_TRY', /one PIN try left/],
+      ['one try left', 'C_GetTokenInfo=set-flags:0x20000', 'PIN_FINAL_TRY', /one try left before it locks/],
       ['a PIN to be changed', 'C_GetTokenInfo=set-flags:0x80000', 'PIN_EXPIRED', /must be changed/],
       ['a PIN pad', 'C_GetTokenInfo=set-flags:0x100', 'PIN_PAD_UNSUPPORTED', /PIN pad/],
     ]
