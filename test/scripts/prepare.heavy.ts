@@ -38,13 +38,13 @@ describe('scripts/prepare', () => {
     })
   }
   const newNode = `exec ${process.execPath} "$@"`
-  const oneMissing = 'for last; do :; done; [ "$last" = opensc ] || printf "ii "'
+  const oneMissing = 'for last; do :; done; [ "$last" = awscli ] || printf "ii "'
 
   it('prints the command that installs what is missing, and no more', async () => {
     const tools = { node: newNode, 'dpkg-query': oneMissing, sudo: 'exit 1' }
     const { stdout, stderr, status } = await prepare('demo', tools)
     assert.equal(stdout, '')
-    assert.match(stderr, /sudo apt-get update && sudo apt-get install .* opensc$/m)
+    assert.match(stderr, /sudo apt-get update && sudo apt-get install .* awscli$/m)
     assert.doesNotMatch(stderr, /softhsm2/)
     assert.equal(status, 1)
   })
@@ -52,7 +52,7 @@ describe('scripts/prepare', () => {
   it('installs it with a sudo that asks for no password', async () => {
     const sudo = 'echo "sudo $*"; [ "$2" = true ] || exit 9'
     const { stdout, status } = await prepare('demo', { node: newNode, 'dpkg-query': oneMissing, sudo })
-    assert.match(stdout, /installing opensc/)
+    assert.match(stdout, /installing awscli/)
     assert.equal(status, 9)
   })
 
