@@ -246,7 +246,8 @@ async function refuseContinuedCommand(args: readonly string[], context: Context)
 
 function toUsage(finding: string): HoldfastError {
   const lines = finding.split('\n').map((line) => line.trim())
-  return new HoldfastError('USAGE', lines.filter((line) => line !== '').join(' '))
+  const text = lines.filter((line) => line !== '').join(' ')
+  return new HoldfastError('USAGE', text.replace(/^Did you mean /, 'there is no such command; did you mean '))
 }
 
 /**

@@ -37,7 +37,7 @@ describe('runCli', () => {
   const usages: [args: string[], message: RegExp][] = [
     [[], /^name a command/],
     [['token'], /^name a command/],
-    [['credential-procss'], /credential-process/],
+    [['credential-procss'], /^there is no such command; did you mean credential-process\?/],
     [['credential-process', '--pkcs11-urj', 'x'], /pkcs11-urj/],
     [['credential-process', '--pkcs11-uri'], /pkcs11-uri/],
     [['credential-process', '--pin-guard', 'maybe'], /pin-guard.*"on", "off"/],

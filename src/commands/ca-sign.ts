@@ -85,8 +85,11 @@ async function reportIssued(
   )
 }
 
-async function readRequestBytes(path: string | undefined, { signal }: Context): Promise<Uint8Array> {
+async function readRequestBytes(
+  path: string | undefined,
+  { signal, stderr: say }: Context,
+): Promise<Uint8Array> {
   const what = 'certificate signing request'
-  if (path === undefined) return readStandardInput(what, { maxBytes: MAX_REQUEST_BYTES, signal })
+  if (path === undefined) return readStandardInput(what, { maxBytes: MAX_REQUEST_BYTES, signal, say })
   return (await readSmallFile(path, what)).bytes
 }

@@ -94,12 +94,15 @@ export async function run(argv: ImportArguments, context: Context): Promise<void
   await report(argv.json, json, lines.map(formatPrintable), context)
 }
 
-async function readAll(argv: ImportArguments, { signal }: Context): Promise<readonly Certificate[]> {
+async function readAll(
+  argv: ImportArguments,
+  { signal, stderr: say }: Context,
+): Promise<readonly Certificate[]> {
   const { file, intermediates } = argv
   const certificates =
     file === undefined
       ? parseCertificates(
-          await readStandardInput('certificate', { maxBytes: MAX_INPUT_BYTES, signal }),
+          await readStandardInput('certificate', { maxBytes: MAX_INPUT_BYTES, signal, say }),
           'stdin',
         )
       : await readCertificates(file)

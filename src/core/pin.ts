@@ -235,10 +235,12 @@ const MENDS = {
   user: {
     locked: 'its security officer must unlock it: holdfast token unblock',
     expired: 'change it with holdfast token set-pin',
+    typed: 'holdfast key list',
   },
   so: {
     locked: 'the maker of the token says how it can be reset',
     expired: "change it with the token's own tool",
+    typed: 'holdfast token unblock',
   },
 } as const
 
@@ -278,7 +280,7 @@ export function verifyPinMayBeTried(
   if (state & CKF_USER_PIN_FINAL_TRY && sourceKind !== 'terminal') {
     throw new HoldfastError(
       'PIN_FINAL_TRY',
-      `${pin} has one try left before it locks, and only one typed at a terminal is tried then: log in once by hand, with no other PIN source or with pkcs11-tool --login`,
+      `${pin} has one try left before it locks, and only one typed at a terminal is tried then: log in once by hand, with no other PIN source: ${MENDS[owner].typed}`,
     )
   }
 }

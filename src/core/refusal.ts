@@ -203,7 +203,7 @@ const CAUSES: readonly {
     words: /certificate (is |has been )?revoked/i,
     code: 'REFUSED_CERTIFICATE_REVOKED',
     explain: ({ trustAnchorArn, certificate }) =>
-      `${certificate} is in a revocation list of trust anchor ${trustAnchorArn}; get a new certificate, with a new key if the old one may be known to others`,
+      `${certificate} is in a revocation list of trust anchor ${trustAnchorArn}; get a new certificate, with a new key if the old one may be known to others: holdfast enroll NAME --renew gets both`,
   },
   {
     words: /invalid signature/i,

@@ -4,14 +4,15 @@ import { stdin } from 'node:process'
 import { HoldfastError } from '../core/errors.js'
 
 /**
- * All bytes of stdin, up to its end.
+ * All bytes of stdin, up to its end. At a terminal, where nothing else would show that it waits, `say` is told.
  * @param what is expected there, for messages
  * @throws HoldfastError FILE_UNREADABLE if there are more than `maxBytes`, or it cannot be read; the reason of `signal`
  */
 export async function readStandardInput(
   what: string,
-  { maxBytes, signal }: { maxBytes: number; signal: AbortSignal },
+  { maxBytes, signal, say }: { maxBytes: number; signal: AbortSignal; say: (line: string) => void },
 ): Promise<Uint8Array> {
+  if (stdin.isTTY) say(`reading the ${what} from the terminal, up to Ctrl-D`)
   const chunks: Buffer[] = []
   let length = 0
   const abort = () => stdin.destroy(signal.reason)

@@ -53,7 +53,7 @@ export async function askTerminal(
       await interrupt(signal)
       throw new HoldfastError(
         'INTERRUPTED',
-        `interrupted while the ${words.name} was being typed; nothing was tried`,
+        `interrupted while the ${words.name} was being typed; it was not tried`,
       )
     case 'ended':
       throw pinNeeded('none was typed')
@@ -90,7 +90,7 @@ async function ask(
     throw pinNeeded('the terminal went away', cause)
   } finally {
     editor.wipe()
-    if (terminal !== undefined) restore(terminal, fd)
+    if (terminal !== undefined) restore(terminal, fd, signal)
     closeSync(fd)
   }
 }
@@ -152,13 +152,13 @@ function readLine(
   })
 }
 
-function restore(terminal: ReadStream, fd: number): void {
+function restore(terminal: ReadStream, fd: number, { aborted }: AbortSignal): void {
   const wasHidden = terminal.isRaw
   if (wasHidden) terminal.setRawMode(false)
   terminal.destroy()
-  if (!wasHidden) return
+  if (!wasHidden && !aborted) return
   try {
-    // The line end that was typed was not shown.
+    // The line end that was typed was not shown, or none was typed.
     writeSync(fd, '\n')
   } catch {
     // Nobody is there to see it.

@@ -223,6 +223,16 @@ for (const [what, createToken] of Object.entries({
         assert.deepEqual(await serials(), ['11', '12'])
       })
 
+      it('changes nothing after Ctrl-C at the question, and ends by the signal', async () => {
+        const where = { ...options(), prompt: /to go on: $/, typed: ['\x03'] }
+        const line = ['cert', 'delete', ...place(), '--serial', '12']
+        const { status, screen, stderr } = await runHoldfastOnTerminal(line, where)
+        assert.equal(status, 128 + 2)
+        assert.match(stderr, /interrupted by SIGINT \(INTERRUPTED\)\n$/)
+        assert.match(screen, /to go on: \^C\r\n$/)
+        assert.deepEqual(await serials(), ['11', '12'])
+      })
+
       it('asks a person', async () => {
         const { status, screen } = await runHoldfastOnTerminal(
           ['cert', 'delete', ...place(), '--serial', '12'],

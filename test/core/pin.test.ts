@@ -169,7 +169,10 @@ describe('verifyPinMayBeTried', () => {
   it('stakes the final try only on a PIN that was typed', () => {
     verifyPinMayBeTried(ordinary | 0x30000, 'terminal', 'edge')
     for (const kind of kinds.filter((kind) => kind !== 'terminal')) {
-      assert.throws(() => verifyPinMayBeTried(ordinary | 0x30000, kind, 'edge'), { code: 'PIN_FINAL_TRY' })
+      assert.throws(() => verifyPinMayBeTried(ordinary | 0x30000, kind, 'edge'), {
+        code: 'PIN_FINAL_TRY',
+        message: /by hand, with no other PIN source: holdfast key list$/,
+      })
     }
   })
   it('refuses a token that is locked, wants a new PIN, or has a PIN pad', () => {
