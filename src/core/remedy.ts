@@ -4,7 +4,7 @@ import type { ErrorCode, HoldfastError } from './errors.js'
 import { type Told, tell } from './told.js'
 
 const REMEDIES: Readonly<Partial<Record<ErrorCode, Told>>> = {
-  CONFIG_NOT_FOUND: tell`write [identity.NAME] into one of these files`,
+  CONFIG_NOT_FOUND: tell`write [identity.NAME] into one of these files, or have holdfast enroll NAME make it`,
   MODULE_NOT_FOUND: tell`install the module, and name its file or one of the known words (softhsm, tpm2, …) in pkcs11-module`,
   MODULE_INVALID: tell`name the file of a PKCS#11 module for this machine in pkcs11-module`,
   TOKEN_NOT_FOUND: tell`holdfast token list shows the tokens there are, with their URIs`,

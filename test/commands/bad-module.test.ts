@@ -149,7 +149,12 @@ describe('holdfast credential-process', () => {
       ['C_GetInfo=return:0x54', 'TOKEN_FAILED', 3, /CKR_FUNCTION_NOT_SUPPORTED/],
       ['C_GetSlotList=return:0x30', 'TOKEN_FAILED', 3, /CKR_DEVICE_ERROR/],
       ['C_GetTokenInfo=return:0x30', 'TOKEN_FAILED', 3, /CKR_DEVICE_ERROR/],
-      ['C_GetTokenInfo=return:0xe0', 'TOKEN_NOT_FOUND', 3, /plug it in.* Tokens present: none/],
+      [
+        'C_GetTokenInfo=return:0xe0',
+        'TOKEN_NOT_FOUND',
+        3,
+        /plug it in.* Tokens present: none \(.*holdfast token init/,
+      ],
       ['C_OpenSession=return:0xb1', 'TOKEN_FAILED', 3, /CKR_SESSION_COUNT/],
       ['C_FindObjectsInit=return:0x90', 'TOKEN_FAILED', 3, /CKR_OPERATION_ACTIVE/],
       ['C_FindObjects=return:0x32', 'TOKEN_REMOVED', 3, /CKR_DEVICE_REMOVED/],
@@ -159,7 +164,7 @@ describe('holdfast credential-process', () => {
       ['C_Login=return:0xa2', 'PIN_INCORRECT', 3, /too short or too long/],
       ['C_Login=return:0x7', 'PIN_INVALID', 3, /CKR_ARGUMENTS_BAD/],
       ['C_Login=return:0xa3', 'PIN_EXPIRED', 3, /CKR_PIN_EXPIRED/],
-      ['C_Login=return:0xa4', 'PIN_LOCKED', 3, /unblock it/],
+      ['C_Login=return:0xa4', 'PIN_LOCKED', 3, /holdfast token unblock/],
       ['C_Login=return:0x80000001', 'LOGIN_FAILED', 3, /CKR_VENDOR_DEFINED, 0x80000001/],
       // What it says of the PIN must not be lost because it then fails to end.
       ['C_Login=return:0xa0 C_Finalize=crash', 'PIN_INCORRECT', 3, /the PIN is wrong/],

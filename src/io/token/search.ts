@@ -38,9 +38,13 @@ function describeAll(tokens: readonly PresentToken[]): string {
 }
 
 function tokenNotFound(tokens: readonly PresentToken[]): HoldfastError {
+  const empty =
+    tokens.length === 0
+      ? ' (holdfast token list shows an empty one, too, and holdfast token init gives it a label)'
+      : ''
   return new HoldfastError(
     'TOKEN_NOT_FOUND',
-    `no token matches the PKCS#11 URI; plug it in, or correct token, serial, model and manufacturer. Tokens present: ${describeAll(tokens)}`,
+    `no token is as it was named; plug it in, or correct its label, or token, serial, model and manufacturer of the PKCS#11 URI. Tokens present: ${describeAll(tokens)}${empty}`,
   )
 }
 
