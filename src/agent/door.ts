@@ -81,7 +81,7 @@ export function createDoor(agent: Agent, parts: DoorParts): HttpHandler {
       claims,
       result: isHandedOut ? 'ok' : failure,
       expiration: isHandedOut ? reply.credentials.expiration : undefined,
-      serial: isHandedOut ? agent.certificate(name)?.serialNumber.toString(16) : undefined,
+      serial: isHandedOut ? agent.serial(name) : undefined,
     })
   }
 }

@@ -130,7 +130,7 @@ async function openEndpoint(
           {
             ...{ door, place: `${address}:${port}`, name, result, uid, consumer },
             expiration: credentials?.expiration,
-            serial: name === undefined ? undefined : agent.certificate(name)?.serialNumber.toString(16),
+            serial: name === undefined ? undefined : agent.serial(name),
           },
           { inSilence: name === undefined && !tellRefusal() },
         )

@@ -1,5 +1,6 @@
 /** What `holdfast status` shows: the agent's report, as JSON for programs and as text for people. */
 
+import { formatSerial } from './certificate.js'
 import { formatExpiration } from './credentials.js'
 import { HoldfastError } from './errors.js'
 import { formatPrintable } from './printable.js'
@@ -66,7 +67,7 @@ export function toIdentityReport(facts: IdentityFacts): IdentityReport {
     refreshing,
     ...(certificate && {
       certificate: {
-        serial: certificate.serialNumber.toString(16),
+        serial: formatSerial(certificate),
         notAfter: formatExpiration(certificate.notAfter),
       },
     }),

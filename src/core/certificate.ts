@@ -219,10 +219,15 @@ export function signingAlgorithmOf(certificate: Certificate): SigningAlgorithm {
 }
 
 /** `the certificate with serial 1a2b`: what error messages call it. Serial in hex, as AWS shows it. */
-export function describe({ serialNumber }: Pick<Certificate, 'serialNumber'>): string {
+export function describe(certificate: Pick<Certificate, 'serialNumber'>): string {
+  return `the certificate with serial ${formatSerial(certificate)}`
+}
+
+/** The serial number in hexadecimal, two digits for each byte. */
+export function formatSerial({ serialNumber }: Pick<Certificate, 'serialNumber'>): string {
   const [sign, number] = serialNumber < 0n ? ['-', -serialNumber] : ['', serialNumber]
   const hex = number.toString(16)
-  return `the certificate with serial ${sign}${hex.length % 2 === 0 ? hex : `0${hex}`}`
+  return `${sign}${hex.length % 2 === 0 ? hex : `0${hex}`}`
 }
 
 /** The subject's common name, the last one if there are several; undefined if it has none. */

@@ -1,0 +1,113 @@
+/**
+ * One identity as the agent serves it: what keeps its credentials, what has become of its sessions, and whether its files
+ * are still those that it was read from.
+ */
+
+import { formatSerial } from '../core/certificate.js'
+import type { ServedIdentity } from '../core/config.js'
+import { HoldfastError } from '../core/errors.js'
+import { isPkcs11Uri } from '../core/identity.js'
+import { parsePkcs11Uri, pinSourcePath } from '../core/pkcs11-uri.js'
+import type { AgentParts } from './agent.js'
+import { createKeeper, type Keeper, type KeeperState } from './keeper.js'
+
+/** How one identity is doing. */
+export interface IdentityState extends KeeperState {
+  readonly name: string
+  readonly refreshes: number
+  /** How often a refresh failed, by code; `BUG` where there is none. */
+  readonly failures: ReadonlyMap<string, number>
+}
+
+/** One identity, and all that belongs to it. */
+export interface Served {
+  readonly identity: ServedIdentity
+  readonly keeper: Keeper
+  readonly state: IdentityState
+  /** What it means, as `formatSessionKey` says it; undefined if that is not complete. */
+  readonly sessionKey: string | undefined
+  /** Serial number of the certificate that was used last, in hexadecimal. */
+  readonly serial: string | undefined
+  /** True once after each change. */
+  haveFilesChanged(): boolean
+}
+
+/** What an identity has of the agent. */
+export interface ServedParts extends AgentParts {
+  /** Runs the use of the token when those before it have ended. */
+  readonly takeTurn: <T>(use: () => Promise<T>) => Promise<T>
+}
+
+/** Makes ready to serve an identity; nothing is done before its keeper is asked or started. */
+export async function createServed(
+  name: string,
+  identity: ServedIdentity,
+  parts: ServedParts,
+): Promise<Served> {
+  const { onEvent, takeTurn } = parts
+  const failures = new Map<string, number>()
+  let refreshes = 0
+  const paths = listFiles(identity)
+  let files = parts.fingerprint(paths)
+  const findSerial = () => {
+    const { certificate } = keeper.state
+    return certificate && formatSerial(certificate)
+  }
+  const keeper: Keeper = createKeeper({
+    ...parts,
+    createProvider: (session) => parts.createProvider(identity, { ...session, name, takeTurn }),
+    // What is wrong with its PIN sources is said when it is used.
+    asksPerson: await parts.asksPerson(identity).catch(() => false),
+    onDemand: identity.onDemand ?? false,
+    onRefreshed: ({ expiration }) => {
+      refreshes++
+      onEvent({ kind: 'refreshed', name, expiration, serial: findSerial() })
+    },
+    onFailed: (error, retryInMs) => {
+      const code = error instanceof HoldfastError ? error.code : 'BUG'
+      failures.set(code, (failures.get(code) ?? 0) + 1)
+      onEvent({ kind: 'failed', name, error, retryInMs })
+    },
+  })
+  return {
+    identity,
+    keeper,
+    sessionKey: findSessionKey(identity, parts),
+    get state() {
+      return { name, ...keeper.state, refreshes, failures }
+    },
+    get serial() {
+      return findSerial()
+    },
+    haveFilesChanged() {
+      const former = files
+      files = parts.fingerprint(paths)
+      return files !== former
+    },
+  }
+}
+
+function findSessionKey(identity: ServedIdentity, { formatSessionKey }: ServedParts): string | undefined {
+  try {
+    return formatSessionKey(identity)
+  } catch {
+    return undefined
+  }
+}
+
+/** The files that an identity consists of, beside what is in its token. */
+function listFiles({ certificate, privateKey, pkcs11Uri, intermediates, pinFile }: ServedIdentity): string[] {
+  const uris = [certificate, privateKey, pkcs11Uri].filter(isPkcs11Uri)
+  const pinFiles = uris.flatMap((uri) => parsePkcs11Uri(uri).pinSource ?? []).flatMap(findPinFile)
+  const paths = [certificate, privateKey, intermediates, pinFile].filter((path) => path !== undefined)
+  return [...paths.filter((path) => !isPkcs11Uri(path)), ...pinFiles]
+}
+
+/** One that cannot be meant is said to be so when it is used. */
+function findPinFile(pinSource: string): string[] {
+  try {
+    return [pinSourcePath(pinSource)]
+  } catch {
+    return []
+  }
+}
