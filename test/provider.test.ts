@@ -10,7 +10,7 @@ import type { Signer } from '../src/core/signer.js'
 import { toSignerSource } from '../src/core/signer.js'
 import { quickStart } from '../src/emulator/quick-start.js'
 import { type Emulator, startEmulator } from '../src/emulator/server.js'
-import { createIdentityProvider } from '../src/identity-provider.js'
+import { createIdentityProvider, type Surroundings } from '../src/identity-provider.js'
 import { parseSession } from '../src/provider.js'
 import {
   type Authority,
@@ -61,7 +61,7 @@ describe('createIdentityProvider', () => {
   })
   after(() => emulator.close())
 
-  function provider(certificate: Uint8Array, more: Identity = {}, now = () => new Date()) {
+  function provider(certificate: Uint8Array, more: Identity = {}, surroundings: Partial<Surroundings> = {}) {
     signatures = 0
     const signer: Signer = {
       certificate,
@@ -80,9 +80,10 @@ describe('createIdentityProvider', () => {
         execPath: '',
         source: toSignerSource(signer),
         warn: assert.fail,
-        now,
+        now: () => new Date(),
         buildDate: new Date('2026-01-01'),
         signal: new AbortController().signal,
+        ...surroundings,
       },
     )
   }
@@ -104,6 +105,23 @@ describe('createIdentityProvider', () => {
     assert.equal(signatures, 0)
   })
 
+  it('waits for the network before its turn, and answers for it after its turn', async () => {
+    let turns = 0
+    const takeTurn = async <T>(use: () => Promise<T>): Promise<T> => {
+      turns += 1
+      const requests = emulator.journal.length
+      const result = await use()
+      assert.equal(emulator.journal.length, requests)
+      return result
+    }
+    const certificate = await authority.issue(key.publicKey)
+    const unreachable = { endpoint: 'http://127.0.0.1:1' }
+    await assert.rejects(provider(certificate, unreachable, { takeTurn })(), { code: 'NETWORK_FAILED' })
+    assert.equal(turns, 0)
+    await provider(certificate, {}, { takeTurn })()
+    assert.equal(turns, 1)
+  })
+
   it('asks for no signature with a certificate that the service must refuse', async () => {
     for (const options of Object.values(BAD_CERTIFICATES)) {
       await assert.rejects(provider(await authority.issue(key.publicKey, options))(), {
@@ -114,7 +132,8 @@ describe('createIdentityProvider', () => {
   })
 
   it('asks for no signature with a clock from before the program was built', async () => {
-    const get = provider(await authority.issue(key.publicKey), {}, () => new Date('2025-12-31'))
+    const now = () => new Date('2025-12-31')
+    const get = provider(await authority.issue(key.publicKey), {}, { now })
     await assert.rejects(get(), { code: 'CLOCK_WRONG' })
     assert.equal(signatures, 0)
   })
