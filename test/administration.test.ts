@@ -287,6 +287,22 @@ describe('administer on a module with faults', () => {
     })
   }
 
+  it('says what a token wants that lets only its security officer store certificates', async () => {
+    const { key } = await generate('')
+    const certificate = await (await createAuthority()).issue(bytes(key.publicKey!))
+    const request = {
+      uri: URI,
+      certificate: Buffer.from(certificate).toString('base64'),
+      chain: [],
+      replace: false,
+    }
+    await assert.rejects(perform('C_CreateObject=return:0x103', 'importCertificate', request), {
+      code: 'TOKEN_FAILED',
+      message: /CKR_USER_TYPE_INVALID.*ykman piv/,
+    })
+    await admin.perform('deleteObjects', { uri: key.uri })
+  })
+
   it('takes nothing that the module says for a reply', async () => {
     await assert.rejects(perform('C_GetSlotList=garble', 'listTokens', {}), { code: 'MODULE_FAILED' })
   })

@@ -125,6 +125,14 @@ const MEANINGS: Readonly<Record<number, readonly [ErrorCode, string]>> = {
     'TOKEN_FAILED',
     'the token has no user PIN yet: its security officer sets one with holdfast token unblock',
   ],
+  [pkcs11js.CKR_USER_TYPE_INVALID]: [
+    'TOKEN_FAILED',
+    'the token does not let its user do this; a YubiKey wants its management key, with which ykman piv makes keys and imports certificates',
+  ],
+  [pkcs11js.CKR_FUNCTION_NOT_SUPPORTED]: [
+    'TOKEN_FAILED',
+    'the module cannot do this: use the token’s own tool',
+  ],
   [pkcs11js.CKR_DEVICE_MEMORY]: ['TOKEN_FAILED', 'the token is full: remove what is not needed any more'],
   [pkcs11js.CKR_TOKEN_WRITE_PROTECTED]: ['TOKEN_FAILED', 'the token can only be read'],
   [pkcs11js.CKR_TOKEN_NOT_PRESENT]: ['TOKEN_REMOVED', 'the token is not there any more: plug it in again'],
