@@ -28,7 +28,12 @@ export function findSocketFolderFault(folder: string, { uid, agentUid }: FolderO
     ({ by, id, isRootsChoice }) => !isRootsChoice && !(by === 'owner' && id === agentUid),
   )
   if (risk !== undefined) return formatPathRisk(risk)
-  const real = realpathSync(folder)
+  let real: string
+  try {
+    real = realpathSync(folder)
+  } catch {
+    return 'it is gone'
+  }
   const { uid: owner, mode } = lstatSync(real)
   if (!findTrustedOwners(uid, facts).has(owner) && owner !== agentUid) {
     return `${formatPrintable(real)} belongs to uid ${owner}`
