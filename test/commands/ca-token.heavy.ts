@@ -1,4 +1,6 @@
-/** A CA whose key is in a token, on SoftHSM and on a TPM in software. OpenSSL judges what it signs. */
+/**
+ * A CA whose key is in a token, on SoftHSM and on a TPM in software. OpenSSL judges what it signs.
+ */
 
 import assert from 'node:assert/strict'
 import { readdir, readFile, writeFile } from 'node:fs/promises'

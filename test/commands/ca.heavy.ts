@@ -1,4 +1,6 @@
-/** `holdfast ca` as a user runs it, with OpenSSL as judge of what it signs. */
+/**
+ * `holdfast ca` as a user runs it, with OpenSSL as judge of what it signs.
+ */
 
 import assert from 'node:assert/strict'
 import {
