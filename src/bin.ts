@@ -48,6 +48,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   })
 }
 
+// Node would open its debugger, to every user of this machine.
+process.on('SIGUSR1', () => undefined)
+
 function writeStdout(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (cause: Error) =>
@@ -61,10 +64,13 @@ function writeStdout(text: string): Promise<void> {
   })
 }
 
+const MAX_UNREAD_BYTES = 1024 * 1024
+
 function writeLog(line: string): void {
   // A closed stderr must not turn into an exception on the way out.
   if (process.stderr.listenerCount('error') === 0) process.stderr.on('error', () => undefined)
-  process.stderr.write(`${line}\n`)
+  // Whoever has stopped reading must not have all memory.
+  if (process.stderr.writableLength < MAX_UNREAD_BYTES) process.stderr.write(`${line}\n`)
 }
 
 /** Texts from tokens, servers and files may hold terminal escapes or line ends: both are shown, not obeyed. */

@@ -10,6 +10,7 @@ import {
   findCacheEntry,
   findUsable,
   formatCacheEntry,
+  isAfter,
   type Usable,
 } from '../core/cache-entry.js'
 import type { CredentialProvider, Credentials } from '../core/credentials.js'
@@ -80,8 +81,8 @@ function formatKey(identity: Identity, env: CacheSurroundings['env']): string {
 function openEntry(folder: string, name: string, surroundings: CacheSurroundings) {
   const { now, uid, warn, signal, uptimeMs = systemClock.elapsedMs } = surroundings
   const path = join(folder, name)
-  const begin = now()
   const mark = () => ({ date: now(), uptimeMs: uptimeMs() })
+  const begin = mark()
   const read = () => findCacheEntry(readEntry(path, uid) ?? '') ?? {}
   const findStillUsable = (entry = read()) => findUsable(entry, mark())
 
@@ -112,7 +113,8 @@ function openEntry(folder: string, name: string, surroundings: CacheSurroundings
       const usable = findStillUsable(entry)
       if (usable?.isFresh) return usable.credentials
       // Where a person was needed, one may be here.
-      if (failure === undefined || failure.at <= begin || failure.code === 'PIN_NEEDED') return undefined
+      if (failure === undefined || !isAfter(failure.at, begin) || failure.code === 'PIN_NEEDED')
+        return undefined
       return settle(usable, new HoldfastError(failure.code, failure.message))
     },
 
@@ -136,7 +138,7 @@ function openEntry(folder: string, name: string, surroundings: CacheSurroundings
         if (!(error instanceof HoldfastError) || signal.aborted) throw error
         const { code, message } = error
         const { issued } = read()
-        write({ issued, failure: { code, message, at: now() } })
+        write({ issued, failure: { code, message, at: mark() } })
         return settle(findStillUsable({ issued }), error)
       }
     },

@@ -1,6 +1,7 @@
 /**
  * One identity in the agent: its refresher, the PIN that somebody has handed over for it, and what is known of its
- * certificate. Who may ask is not decided here.
+ * certificate. Who may ask is not decided here. Copies of a PIN are Buffers: the garbage collector moves small typed
+ * arrays, and leaves behind what was in them.
  */
 
 import type { GivenPin } from '../core/agent-protocol.js'
@@ -88,7 +89,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
       if (pin === undefined) throw pinNeeded()
       // The last try is for a PIN that has just been typed.
       if (pin === kept) verifyPinMayBeTried(need.flags, 'askpass', need.token.label)
-      return Uint8Array.from(pin.bytes)
+      return Buffer.from(pin.bytes)
     },
   })
 
@@ -100,6 +101,14 @@ export function createKeeper(parts: KeeperParts): Keeper {
         certificate = found
       }
       return parts.createProvider({ pinGiver, onCertificate })()
+    }
+
+  /** With a PIN of whoever asks, who may have gone, and wiped it, before the token wants it. */
+  const createSessionWith =
+    (pin: GivenPin): CredentialProvider =>
+    () => {
+      const own = { ...pin, bytes: Buffer.from(pin.bytes) }
+      return createSession(() => own)().finally(() => own.bytes.fill(0))
     }
 
   const refresher = createRefresher({
@@ -135,7 +144,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
       if (!isLocked()) return refresher.get({ attended, signal })
       if (held !== undefined) return held
       if (pin !== undefined) {
-        return refresher.get({ attended: true, signal, provider: createSession(() => pin) })
+        return refresher.get({ attended: true, signal, provider: createSessionWith(pin) })
       }
       if (!attended || pinNeed !== undefined) throw pinNeeded()
       // Not every token wants a PIN, and what the person is asked depends on the token.
@@ -157,8 +166,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
         return
       }
       wipe()
-      kept = { ...pin, bytes: Uint8Array.from(pin.bytes) }
-      await refresher.get({ attended: true, fresh: true, signal, provider: createSession(() => pin) })
+      kept = { ...pin, bytes: Buffer.from(pin.bytes) }
+      await refresher.get({ attended: true, fresh: true, signal, provider: createSessionWith(pin) })
       refresher.renew()
     },
     lock: wipe,

@@ -179,7 +179,7 @@ export function createRefresher(parts: RefresherParts): Refresher {
           const shared = withAbort(flight, signal)
           if (provider === undefined) return await shared
           const credentials = await shared.catch(() => signal.throwIfAborted())
-          if (credentials !== undefined) return credentials
+          if (credentials !== undefined && !fresh) return credentials
         }
         const mayTry = failure === undefined || ageMs(failure.since) >= planRetryOnDemand(failure.error)
         if (provider === undefined && !isOutdated && !mayTry) throw failure?.error

@@ -158,7 +158,7 @@ export async function openEndpoints(
   try {
     if (plan.container !== undefined) {
       const folders = listConsumerFolders(listConfigFiles({ env, uid, configFile }))
-      const consumersOf = createConsumerLookup(folders, { uid, warn })
+      const consumersOf = createConsumerLookup(folders, { uid, now: context.now, warn })
       const server = await openContainerEndpoint(
         { ...parts, allowedUids, listen: plan.container },
         { consumersOf },

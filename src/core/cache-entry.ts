@@ -17,7 +17,7 @@ export interface Moment {
 /** One entry. */
 export interface CacheEntry {
   readonly issued?: { readonly credentials: Credentials; readonly at: Moment } | undefined
-  readonly failure?: { readonly code: ErrorCode; readonly message: string; readonly at: Date } | undefined
+  readonly failure?: { readonly code: ErrorCode; readonly message: string; readonly at: Moment } | undefined
 }
 
 /** With less left than this, SDKs renew credentials at every use. */
@@ -48,6 +48,11 @@ export function findUsable({ issued }: CacheEntry, now: Moment): Usable | undefi
   // A clock that stands before the issue has been set back, so it cannot tell the age.
   if (leftMs <= 0 || wallAgeMs < 0) return undefined
   return { credentials, isFresh: leftMs > Math.min(WANTED_LIFE_MS, lifeMs * WANTED_PART) }
+}
+
+/** True if one moment is after the other by both clocks: whoever sets one makes nothing new that is old. */
+export function isAfter(one: Moment, other: Moment): boolean {
+  return one.date > other.date && one.uptimeMs >= other.uptimeMs
 }
 
 /** The text of an entry's file: one line of JSON. */
@@ -87,7 +92,7 @@ function readMoment({ date, uptimeMs }: Record<string, unknown>): Moment {
 
 function readFailure({ code, message, at }: Record<string, unknown>): CacheEntry['failure'] {
   if (!isErrorCode(code)) throw damaged()
-  return { code, message: readText(message), at: readDate(at) }
+  return { code, message: readText(message), at: readMoment(Object(at)) }
 }
 
 function readText(value: unknown): string {

@@ -108,14 +108,13 @@ const MAX_FRAME_LENGTH = 16 * 1024 * 1024
 /** One frame: a JSON value or bytes. */
 export type Frame = { readonly json: unknown } | { readonly bytes: Uint8Array }
 
-/** Encodes one frame. */
+/** Encodes one frame. It may hold a PIN, so it is where the garbage collector, which leaves copies behind, does not move it. */
 export function formatFrame(frame: Frame): Buffer {
   const payload = 'json' in frame ? Buffer.from(JSON.stringify(frame.json)) : frame.bytes
-  const whole = Buffer.alloc(HEADER_LENGTH + payload.length)
-  whole.writeUInt32BE(payload.length, 0)
-  whole[4] = 'json' in frame ? KIND.json : KIND.bytes
-  whole.set(payload, HEADER_LENGTH)
-  return whole
+  const header = Buffer.alloc(HEADER_LENGTH)
+  header.writeUInt32BE(payload.length, 0)
+  header[4] = 'json' in frame ? KIND.json : KIND.bytes
+  return Buffer.concat([header, payload])
 }
 
 /**

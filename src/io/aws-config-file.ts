@@ -20,7 +20,7 @@ import {
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../core/errors.js'
-import { findPathRisks } from '../core/path-trust.js'
+import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -67,7 +67,7 @@ export async function isOpenToOthers(path: string): Promise<boolean> {
 export interface AwsFileEdit {
   /**
    * Effective user: nothing is written where a folder, link or file belongs to another one but root, as with `sudo`,
-   * where the home may still be that of a user.
+   * where the home may still be that of a user; nor where everyone can replace it.
    */
   readonly uid: number
   /** Runs `use` while no other Holdfast edits this file; `path` is for the lock. */
@@ -94,8 +94,11 @@ export async function editAwsFile(
 ): Promise<void> {
   try {
     const risks = findPathRisks(path, uid, { lstatSync, readlinkSync })
-    const risk = risks.find(({ by }) => by === 'owner')
-    if (risk !== undefined) throw strangers(path, risk.path, risk.id)
+    const risk = risks.find(({ by }) => by !== 'group')
+    if (risk?.by === 'owner') throw strangers(path, risk.path, risk.id)
+    if (risk !== undefined) {
+      throw new HoldfastError('OUTPUT_FAILED', `${path} is not written: ${formatPathRisk(risk)}`)
+    }
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     const target = await followLink(path)
     await withLock(`${target}.lock`, async () => {

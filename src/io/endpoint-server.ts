@@ -1,7 +1,7 @@
 /**
  * An HTTP server for the agent's endpoints: from sockets to plain requests, and back. It is made for neighbours that mean
- * no good: all it reads has limits and deadlines, a connection that says nothing gives way to newer ones, and nothing
- * that a client does ends it. What is answered, core/ decides; it logs nothing.
+ * no good: all it reads has limits and deadlines, a connection that says nothing gives way to newer ones, one request is
+ * worked on at a time, and nothing that a client does ends it. What is answered, core/ decides; it logs nothing.
  * @see https://nodejs.org/api/http.html
  */
 
@@ -18,6 +18,7 @@ const MAX_CONNECTIONS = 1024
 const MAX_HEADER_BYTES = 8192
 /** For a whole request, and then again for the next one on the same connection. */
 const REQUEST_TIMEOUT_MS = 5000
+const END_OF_HEADERS = '\r\n\r\n'
 
 /** What a server needs. */
 export interface EndpointServerOptions {
@@ -59,11 +60,14 @@ export async function startEndpointServer(options: EndpointServerOptions): Promi
   }
   const server = createServer(limits)
   server.maxConnections = MAX_CONNECTIONS
+  // Also for a client that does not read its reply.
+  server.timeout = REQUEST_TIMEOUT_MS
   const waiting = letNewConnectionsWin(server)
+  refusePipelining(server)
   const connections = new WeakMap<Socket, Connection>()
   server.on('connection', (socket: Socket) => connections.set(socket, describe(socket)))
   server.on('request', (incoming, outgoing) => {
-    waiting.delete(incoming.socket)
+    if (!waiting.delete(incoming.socket)) return incoming.socket.destroy()
     outgoing.on('close', () => {
       if (!incoming.socket.destroyed) waiting.add(incoming.socket)
     })
@@ -102,6 +106,21 @@ function letNewConnectionsWin(server: Server): Set<Socket> {
     socket.on('close', () => waiting.delete(socket))
   })
   return waiting
+}
+
+/**
+ * No SDK sends a request before the last one is answered. Node would make all requests that arrive together into objects
+ * before it looks at anybody else, hundreds of each connection, so what follows the first one is made unreadable.
+ */
+function refusePipelining(server: Server): void {
+  server.on('connection', (socket: Socket) => {
+    // Only with a listener of this kind does Node show what arrives; the other one sees it before the parser.
+    socket.on('data', () => undefined)
+    socket.prependListener('data', (chunk: Buffer) => {
+      const end = chunk.indexOf(END_OF_HEADERS)
+      if (end !== -1) chunk.fill(0, end + END_OF_HEADERS.length)
+    })
+  })
 }
 
 async function answerIncoming(

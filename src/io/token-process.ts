@@ -234,7 +234,10 @@ function talkTo(child: ChildProcess, options: ConversationOptions): Conversation
   const send: Conversation['send'] = (message, bytes) => {
     deadline.start()
     channel.write(formatFrame({ json: message }))
-    if (bytes !== undefined) channel.write(formatFrame({ bytes }))
+    if (bytes === undefined) return
+    const frame = formatFrame({ bytes })
+    // It may hold a PIN.
+    channel.write(frame, () => frame.fill(0))
   }
   const askedFor = new Set<string>()
   const givePin = async (need: PinNeed, signal: AbortSignal) => {

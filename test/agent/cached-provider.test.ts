@@ -21,12 +21,14 @@ const IDENTITY: Identity = {
 describe('createCachedProvider', () => {
   let runtime: string
   let nowMs: number
+  let uptimeMs: number | undefined
   let sessions: number
   let failure: Error | undefined
   let warnings: string[]
   beforeEach(() => {
     runtime = mkdtempSync('/dev/shm/holdfast-cache-')
     nowMs = 0
+    uptimeMs = undefined
     sessions = 0
     failure = undefined
     warnings = []
@@ -50,7 +52,7 @@ describe('createCachedProvider', () => {
       env: { XDG_RUNTIME_DIR: runtime },
       uid: process.geteuid!(),
       now: () => new Date(nowMs),
-      uptimeMs: () => nowMs,
+      uptimeMs: () => uptimeMs ?? nowMs,
       warn: (text: string) => warnings.push(text),
       signal,
     }
@@ -126,6 +128,15 @@ describe('createCachedProvider', () => {
     assert.equal(sessions, 1)
     await assert.rejects(take(), { code: 'NETWORK_FAILED' })
     assert.equal(sessions, 2)
+  })
+
+  it('has a session tried again after the clock was set back', async () => {
+    uptimeMs = 1000
+    nowMs = 1000 * MINUTE
+    fail()
+    await assert.rejects(take(), { code: 'NETWORK_FAILED' })
+    ;[uptimeMs, nowMs, failure] = [2000, 0, undefined]
+    assert.equal(await take(), 'ASIA2')
   })
 
   it('lets each try that waited where a person was needed', async () => {

@@ -7,6 +7,7 @@ import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { HoldfastError } from '../../src/core/errors.js'
 import { type AgentEdge, askSocket, createAgentEdge } from '../support/agent-edge.js'
 import { createEdge, type Edge } from '../support/edge.js'
 import { assertCredentials, assertFailure, until } from '../support/outcome.js'
@@ -69,6 +70,25 @@ describe('holdfast serve', function () {
     agent = await machine.serve()
     assertCredentials(await machine.take())
     assert.match(agent.output(), / handed-out identity=edge /)
+  })
+
+  it('ends when another one has taken its place', async () => {
+    agent = await machine.serve()
+    await rm(machine.socket)
+    const other = await machine.serve()
+    const former = agent
+    agent = other
+    const [status] = await once(former.child, 'exit')
+    assert.equal(status, new HoldfastError('AGENT_RUNNING', '').exitStatus)
+    assertCredentials(await machine.take())
+    assert.match(other.output(), /handed-out/)
+  })
+
+  it('opens no debugger', async () => {
+    agent = await machine.serve()
+    agent.child.kill('SIGUSR1')
+    assertCredentials(await machine.take())
+    assert.doesNotMatch(agent.output(), /Debugger/)
   })
 
   it('writes who was given what, and never a secret', async () => {

@@ -1,7 +1,7 @@
 /** A PIN that a person types: asked for by whoever wants credentials, handed to the agent, kept, refused, and forgotten. */
 
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { open, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type AgentEdge, askSocket, createAgentEdge } from '../support/agent-edge.js'
 import { createEdge, type Edge } from '../support/edge.js'
@@ -117,4 +117,34 @@ describe('an identity whose PIN is typed', function () {
     const { stdout } = await machine.run(['unlock', 'edge'])
     assert.equal(stdout, 'edge needs no PIN\n')
   })
+
+  it('is nowhere in the memory of the agent once it is forgotten', async () => {
+    const [pin, reply] = ['Zebra-998877', await askUnlock('Zebra-998877')]
+    assert.equal(JSON.parse(reply.body).failed.code, 'PIN_INCORRECT')
+    assert.equal(await findInMemory(agent.child.pid!, pin), false)
+    assert.equal(await findInMemory(agent.child.pid!, machine.config), true)
+  })
+
+  const askUnlock = (pin: string) => {
+    const about = { name: 'edge', pin: { kind: 'terminal', name: 'terminal' } }
+    const body = `${JSON.stringify(about)}\n${pin}`
+    return askSocket(machine.socket, '/unlock', { method: 'POST', body })
+  }
 })
+
+/** Looks for a text in all that a process can write to. */
+async function findInMemory(pid: number, text: string): Promise<boolean> {
+  const maps = await readFile(`/proc/${pid}/maps`, 'latin1')
+  const memory = await open(`/proc/${pid}/mem`)
+  try {
+    for (const [, from, to] of maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) rw/gm)) {
+      const [start, end] = [Number.parseInt(from!, 16), Number.parseInt(to!, 16)]
+      const bytes = Buffer.alloc(end - start)
+      const { bytesRead } = await memory.read(bytes, 0, bytes.length, start)
+      if (bytes.subarray(0, bytesRead).includes(text)) return true
+    }
+    return false
+  } finally {
+    await memory.close()
+  }
+}

@@ -68,7 +68,7 @@ describe('findUsable', () => {
 })
 
 describe('findCacheEntry', () => {
-  const failure = { code: 'NETWORK_FAILED', message: 'no way', at: START.date } as const
+  const failure = { code: 'NETWORK_FAILED', message: 'no way', at: START } as const
 
   it('reads what formatCacheEntry writes', () => {
     const { issued } = issue(60)

@@ -37,7 +37,7 @@ export function describeEndpoints(container: readonly EndpointJudge[], imds: rea
     }
     const files = locateConsumer(folder, 'edge', 'judge')
     writeConsumer(files, 'a-token-for-the-judge', { uid })
-    const consumersOf = createConsumerLookup([folder], { uid, warn: assert.fail })
+    const consumersOf = createConsumerLookup([folder], { uid, now: () => new Date(), warn: assert.fail })
     servers = [
       await openContainerEndpoint(parts, { consumersOf }),
       await openImds(parts, { identity: 'edge' }),

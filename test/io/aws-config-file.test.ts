@@ -116,6 +116,14 @@ describe('AWS files on disk', () => {
       assert.equal((await stat(path)).gid, 5678)
     })
 
+    it('writes nothing where everyone can put another file in its place', async () => {
+      await mkdir(join(home, '.aws'))
+      await chmod(join(home, '.aws'), 0o777)
+      await assert.rejects(replaceAwsFile(path, 'x', uid), { code: 'OUTPUT_FAILED', message: /everyone can/ })
+      await chmod(join(home, '.aws'), 0o1777)
+      await replaceAwsFile(path, 'x', uid)
+    })
+
     it('writes nothing where a folder, link or file belongs to another user', async () => {
       await replaceAwsFile(path, 'old', uid)
       const stranger = uid === 0 ? 0 : uid + 1

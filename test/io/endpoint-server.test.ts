@@ -1,6 +1,7 @@
 /** The server of the endpoints over real sockets, with neighbours that mean no good. */
 
 import assert from 'node:assert/strict'
+import { channel } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { connect, createServer, type Socket } from 'node:net'
@@ -96,8 +97,13 @@ describe('startEndpointServer', function () {
   it('keeps a connection that was answered, and none over which something was refused', async () => {
     const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
     await withServer(async ({ port, requests }) => {
-      await exchange(port, `${get('/1')}${get('/2')}GET /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`)
-      assert.equal(requests.length, 3)
+      const socket = await open(port)
+      for (const path of ['/1', '/2']) {
+        socket.write(get(path))
+        await once(socket, 'data')
+      }
+      socket.destroy()
+      assert.equal(requests.length, 2)
     })
     const server = await startEndpointServer({
       listen: { host: '127.0.0.1', port: 0 },
@@ -105,12 +111,38 @@ describe('startEndpointServer', function () {
       answer: async () => ({ status: 403, body: '' }),
     })
     try {
-      const text = await exchange(server.port, get('/1') + get('/2'))
-      assert.equal(text.match(/HTTP\/1.1 403/g)?.length, 1)
+      assert.match(await exchange(server.port, get('/1')), /^HTTP\/1.1 403/)
     } finally {
       await server.close()
     }
   })
+
+  it('works on one request of a connection at a time, and ends one that sends more', async () => {
+    const get = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
+    await withServer(async ({ port, requests }) => {
+      await exchange(port, get.repeat(1000))
+      assert.equal(requests.length, 1)
+      const socket = await open(port)
+      socket.setNoDelay().write(`${get.repeat(1)}${get.slice(0, -1)}`)
+      socket.write(`\n${get}`)
+      await closeOf(socket)
+      assert.ok(requests.length <= 3)
+    })
+  })
+
+  it('ends a connection whose client does not read the reply', () =>
+    withServer(
+      async ({ port }) => {
+        const accepted = new Promise<Socket>((done) => {
+          channel('net.server.socket').subscribe((message) => done((message as { socket: Socket }).socket))
+        })
+        const socket = await open(port)
+        socket.pause().write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+        await closeOf(await accepted)
+        socket.destroy()
+      },
+      async () => ({ status: 500, body: 'x'.repeat(64 * 1024 * 1024) }),
+    ))
 
   it('says 500 to what could not be answered, tells of it, and goes on', () =>
     withServer(

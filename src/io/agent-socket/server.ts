@@ -1,10 +1,10 @@
 /**
  * HTTP on unix sockets. Who may connect is decided by the kernel, from the modes of the socket and its folder; the socket
- * has its mode before anybody can connect. What a sudden end has left is replaced, what still answers is not.
+ * has its mode before it is where anybody looks. What a sudden end has left is replaced, what still answers is not.
  * @see unix(7)
  */
 
-import { chmodSync, chownSync, lstatSync, unlinkSync } from 'node:fs'
+import { type BigIntStats, chmodSync, chownSync, lstatSync, renameSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { umask } from 'node:process'
@@ -45,57 +45,68 @@ const MAX_CONNECTIONS = 1000
  */
 export async function listenOnSocket(options: UnixServerOptions): Promise<UnixServer> {
   const { path, group } = options
-  if (!fitsSocketAddress(path)) throw unusable(path, new Error('the path is longer than 107 bytes'))
-  await removeStale(path)
+  // Closing takes away what is at the path that was listened on, which at the final one may be another agent's by then.
+  const draft = `${path}.new`
+  if (!fitsSocketAddress(draft)) throw unusable(path, new Error('the path is longer than 103 bytes'))
+  await verifyFree(path)
   const server = createServer(
     { connectionsCheckingInterval: 1000 },
     (request, response) => void respond(request, response, options),
   )
   server.maxConnections = MAX_CONNECTIONS
+  // What arrives may hold a PIN. This comes after the parser, which has copied the body by then; without a listener it would
+  // keep what it has read in a buffer of its own.
+  server.on('connection', (socket) => socket.on('data', (chunk: Buffer) => chunk.fill(0)))
   server.headersTimeout = REQUEST_LIMIT_MS
   server.requestTimeout = REQUEST_LIMIT_MS
   server.keepAliveTimeout = 1
   const listening = new Promise<void>((resolve, reject) => {
     server.once('listening', resolve).once('error', reject)
   })
-  // The socket is made by this call, and with these rights.
+  let made: BigIntStats
+  // The socket is made by the call to listen, and with these rights.
   const former = umask(0o177)
   try {
-    server.listen(path)
+    rmSync(draft, { force: true })
+    server.listen(draft)
+  } catch (cause) {
+    throw unusable(path, cause)
   } finally {
     umask(former)
   }
   try {
     await listening
     if (group !== undefined) {
-      chownSync(path, -1, group)
-      chmodSync(path, 0o660)
+      chownSync(draft, -1, group)
+      chmodSync(draft, 0o660)
     }
+    made = lstatSync(draft, { bigint: true })
+    renameSync(draft, path)
   } catch (cause) {
     server.close()
     if ((cause as NodeJS.ErrnoException).syscall === 'chown') throw foreignGroup(path, group!, cause)
     throw unusable(path, cause)
   }
   server.on('error', options.onError)
-  const { ino, dev } = lstatSync(path)
+  const isInPlace = () => {
+    const found = lstatSync(path, { throwIfNoEntry: false, bigint: true })
+    return found?.ino === made.ino && found.dev === made.dev
+  }
   return {
     path,
     group,
-    isInPlace() {
-      const found = lstatSync(path, { throwIfNoEntry: false })
-      return found?.ino === ino && found.dev === dev
-    },
+    isInPlace,
     close: () =>
       new Promise((resolve) => {
-        // Closing takes away what is at the path, which may be another agent's by now.
+        if (isInPlace()) rmSync(path, { force: true })
         server.close(() => resolve())
         server.closeAllConnections()
       }),
   }
 }
 
-/** Only a socket is taken away, and only if nobody is behind it. */
-async function removeStale(path: string): Promise<void> {
+/** Only a socket is replaced, and only if nobody is behind it. */
+async function verifyFree(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return
   if (!found.isSocket()) {
@@ -120,11 +131,6 @@ async function removeStale(path: string): Promise<void> {
   }
   if (code !== 'ECONNREFUSED' && code !== 'ENOENT') {
     throw new HoldfastError('SOCKET_UNUSABLE', `${formatPrintable(path)} cannot be used (${code})`)
-  }
-  try {
-    unlinkSync(path)
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw unusable(path, cause)
   }
 }
 

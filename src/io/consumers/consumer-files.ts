@@ -67,9 +67,10 @@ export function writeConsumer(
     `${identity} has a consumer ${name} already: take it away first, or choose another name`,
   )
   try {
+    // Before anything is made, since whoever can meddle would have root change the mode of what he puts there.
+    verifyUnmeddled(dirname(recordFile), uid)
     // Other users' consumers have to get to their files.
     makeFolder(dirname(recordFile), uid === 0 ? 0o755 : 0o700)
-    verifyUnmeddled(dirname(recordFile), uid)
     if (existsSync(recordFile)) throw exists
     createFile(tokenFile, token, 0o600, owner)
     const draft = `${recordFile}.new`

@@ -4,8 +4,9 @@
  * that others could write has none.
  */
 
-import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs'
+import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { IDENTITY_NAME } from '../../core/config.js'
 import { type Consumer, findDigest, RECORD_SUFFIX } from '../../core/consumer.js'
 import { HoldfastError } from '../../core/errors.js'
@@ -13,7 +14,7 @@ import { isMissing, listRecords, verifyUnmeddled } from './consumer-files.js'
 
 /** A line of sha256sum(1) is shorter. */
 const MAX_RECORD_BYTES = 1024
-/** A folder's time ticks: a change so soon after another one may not show. */
+/** The time of a change ticks: one so soon after another may not show. */
 const UNSETTLED_MS = 2000
 
 /** The consumers of an identity, as they are now. */
@@ -23,21 +24,24 @@ export type ConsumerLookup = (identity: string) => readonly Consumer[]
 export interface ConsumerLookupOptions {
   /** The user who, beside root, may own what is read. */
   readonly uid: number
+  readonly now: () => Date
   /** Told why something does not count; once, however often it is looked at. */
   readonly warn: (text: string) => void
 }
 
-/** A lookup in several folders of consumers. It reads the folder of an identity again only after it has changed. */
+/** A lookup in several folders of consumers. It reads that of an identity again only after something in it has changed. */
 export function createConsumerLookup(
   folders: readonly string[],
-  { uid, warn }: ConsumerLookupOptions,
+  { uid, now, warn }: ConsumerLookupOptions,
 ): ConsumerLookup {
-  const kept = new Map<string, { readonly changedNs: bigint; readonly consumers: readonly Consumer[] }>()
+  const kept = new Map<string, { readonly changes: Changes; readonly consumers: readonly Consumer[] }>()
   const said = new Set<string>()
+  let faults = 0
   const tolerate = <T>(read: () => readonly T[]): readonly T[] => {
     try {
       return read()
     } catch (error) {
+      faults++
       const { code, path, message } = error as NodeJS.ErrnoException
       const text = path === undefined ? message : `${path} cannot be read (${code})`
       if (!isMissing(error) && !said.has(text)) warn(text)
@@ -46,14 +50,19 @@ export function createConsumerLookup(
     }
   }
   const look = (folder: string): readonly Consumer[] => {
-    const { ctimeNs } = statSync(folder, { bigint: true })
     const found = kept.get(folder)
-    if (found?.changedNs === ctimeNs) return found.consumers
-    verifyUnmeddled(folder, uid)
-    const consumers = listRecords(folder).flatMap((name) => tolerate(() => readConsumer(folder, name, uid)))
-    if (Date.now() - Number(ctimeNs / 1_000_000n) > UNSETTLED_MS) {
-      kept.set(folder, { changedNs: ctimeNs, consumers })
+    if (found !== undefined && isDeepStrictEqual(readChanges([...found.changes.keys()]), found.changes)) {
+      return found.consumers
     }
+    kept.delete(folder)
+    verifyUnmeddled(folder, uid)
+    const names = listRecords(folder)
+    const changes = readChanges([folder, ...names.map((name) => locateRecord(folder, name))])
+    const faultsBefore = faults
+    const consumers = names.flatMap((name) => tolerate(() => readConsumer(folder, name, uid)))
+    const isSettled = [...changes.values()].every((changedMs) => now().getTime() - changedMs > UNSETTLED_MS)
+    // What could not be read may be well the next time.
+    if (isSettled && faults === faultsBefore) kept.set(folder, { changes, consumers })
     return consumers
   }
   return (identity) => {
@@ -62,8 +71,21 @@ export function createConsumerLookup(
   }
 }
 
+/** By path, when it was changed last, in milliseconds since 1970; NaN if it is not there. */
+type Changes = ReadonlyMap<string, number>
+
+function readChanges(paths: readonly string[]): Changes {
+  return new Map(
+    paths.map((path) => [path, lstatSync(path, { throwIfNoEntry: false })?.ctimeMs ?? Number.NaN]),
+  )
+}
+
+function locateRecord(folder: string, name: string): string {
+  return join(folder, `${name}${RECORD_SUFFIX}`)
+}
+
 function readConsumer(folder: string, name: string, uid: number): Consumer[] {
-  const path = join(folder, `${name}${RECORD_SUFFIX}`)
+  const path = locateRecord(folder, name)
   const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   try {
     const { mode, uid: owner, size } = fstatSync(file)

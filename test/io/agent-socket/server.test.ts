@@ -55,6 +55,15 @@ describe('listenOnSocket', () => {
     server = undefined
   })
 
+  it('leaves the socket that another agent has put there since', async () => {
+    const former = await listen()
+    rmSync(path)
+    const other = await listen()
+    await former.close()
+    assert.equal(other.isInPlace(), true)
+    assert.equal((await askSocket(path, '/')).status, 200)
+  })
+
   it('takes the place of a socket that nobody answers at', async () => {
     const left = createServer()
     await once(left.listen(path), 'listening')

@@ -10,12 +10,11 @@ import {
   rmSync,
   statSync,
   symlinkSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { findConsumer } from '../../../src/core/consumer.js'
+import { findConsumer, formatRecord } from '../../../src/core/consumer.js'
 import {
   listConsumerFolders,
   listConsumers,
@@ -60,6 +59,8 @@ describe('writeConsumer', () => {
     chmodSync(folder, 0o777)
     assert.throws(() => lay('web'), { code: 'CONFIG_UNSAFE' })
     assert.ok(!existsSync(at('web').tokenFile))
+    assert.throws(() => lay('web', 'x', 'other'), { code: 'CONFIG_UNSAFE' })
+    assert.ok(!existsSync(join(folder, 'other')))
   })
 
   it('says that it cannot write', () => {
@@ -98,10 +99,18 @@ describe('createConsumerLookup', () => {
   const warnings: string[] = []
   const createLookup = (...more: string[]) => {
     warnings.length = 0
-    return createConsumerLookup([folder, ...more], { uid, warn: (text) => warnings.push(text) })
+    isSettled = false
+    return createConsumerLookup([folder, ...more], {
+      uid,
+      now: () => new Date(Date.now() + (isSettled ? 60_000 : 0)),
+      warn: (text) => warnings.push(text),
+    })
   }
-  /** Lets the folder's last change be long ago, so that what was read of it is kept. */
-  const settle = () => utimesSync(join(folder, 'edge'), 0, 0)
+  let isSettled: boolean
+  /** Lets the last change be long ago, so that what was read is kept. */
+  const settle = () => {
+    isSettled = true
+  }
 
   it('finds a consumer from the moment it is there to the moment it is not', () => {
     const lookUp = createLookup()
@@ -117,6 +126,19 @@ describe('createConsumerLookup', () => {
     rmSync(folder, { recursive: true })
     assert.deepEqual(lookUp('edge'), [])
     assert.deepEqual(warnings, [])
+  })
+
+  it('goes by a record that was written in place', () => {
+    const lookUp = createLookup()
+    const find = (token: string) => findConsumer(lookUp('edge'), token)?.name
+    lay('app')
+    settle()
+    const [was, now] = ['token of app', 'another token']
+    assert.equal(find(was), 'app')
+    writeFileSync(at('app').recordFile, formatRecord('app', now))
+    assert.deepEqual([find(was), find(now)], [undefined, 'app'])
+    writeFileSync(at('app').recordFile, '')
+    assert.equal(find(now), undefined)
   })
 
   it('finds the consumers of all folders, of one identity', () => {

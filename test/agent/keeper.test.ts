@@ -1,0 +1,90 @@
+/** One identity of the agent whose PIN a person gives. */
+
+import assert from 'node:assert/strict'
+import { createKeeper, type KeeperParts } from '../../src/agent/keeper.js'
+import type { GivenPin } from '../../src/core/agent-protocol.js'
+import type { Credentials } from '../../src/core/credentials.js'
+import type { PinNeed } from '../../src/core/token-protocol.js'
+import { createFakeClock, settle } from '../support/fake-clock.js'
+
+const NEED: PinNeed = {
+  role: 'user',
+  flags: 0,
+  token: { manufacturer: '', model: '', serial: '', label: 'edge' },
+}
+
+/** A keeper, and what its sessions were given. They wait for `gate` before they want the PIN. */
+function setUp(parts: Partial<KeeperParts> = {}) {
+  const clock = createFakeClock()
+  let open: () => void = () => undefined
+  const gate = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  const pins: string[] = []
+  const keeper = createKeeper({
+    createProvider:
+      ({ pinGiver }) =>
+      async (): Promise<Credentials> => {
+        await gate
+        const pin = await pinGiver.give(NEED)
+        pins.push(String(Buffer.from(pin)))
+        const expiration = new Date(clock.now().getTime() + 3_600_000)
+        return {
+          accessKeyId: `ASIA${pins.length}`,
+          secretAccessKey: 's',
+          sessionToken: 't',
+          expiration,
+        }
+      },
+    asksPerson: true,
+    onDemand: false,
+    clock,
+    random: () => 0,
+    onRefreshed: () => undefined,
+    onFailed: () => undefined,
+    ...parts,
+  })
+  return { keeper, pins, open }
+}
+
+const typed = (text: string): GivenPin => ({
+  kind: 'terminal',
+  name: 'terminal',
+  bytes: Buffer.from(text),
+})
+
+describe('createKeeper', () => {
+  for (const [title, use] of [
+    ['takes', (keeper, pin, signal) => keeper.take({ attended: true, signal, pin })],
+    ['unlocks', (keeper, pin, signal) => keeper.unlock(pin, signal)],
+  ] as readonly [
+    string,
+    (keeper: ReturnType<typeof createKeeper>, pin: GivenPin, signal: AbortSignal) => Promise<unknown>,
+  ][]) {
+    it(`tries the PIN of somebody who ${title}, and goes, and wipes it, as it was given`, async () => {
+      const { keeper, pins, open } = setUp()
+      const gone = new AbortController()
+      const pin = typed('1234')
+      const result = use(keeper, pin, gone.signal)
+      gone.abort(new Error('gone'))
+      await assert.rejects(result, /gone/)
+      pin.bytes.fill(0)
+      open()
+      await settle()
+      assert.deepEqual(pins, ['1234'])
+      assert.equal(keeper.state.credentials?.accessKeyId, 'ASIA1')
+    })
+  }
+
+  it('tries a PIN to unlock with, also where a session with another one was under way', async () => {
+    const { keeper, pins, open } = setUp()
+    const signal = new AbortController().signal
+    const taking = keeper.take({ attended: true, signal, pin: typed('first') })
+    const unlocking = keeper.unlock(typed('second'), signal)
+    open()
+    await Promise.all([taking, unlocking])
+    assert.deepEqual(pins, ['first', 'second'])
+    assert.equal(keeper.state.mode, 'unlocked')
+    keeper.stop()
+  })
+})
