@@ -127,7 +127,7 @@ export async function givePin(
   switch (source.kind) {
     case 'environment':
     case 'pin-value':
-      return Buffer.from(source.pin)
+      return Uint8Array.from(source.pin)
     case 'askpass': {
       const { runAskpass } = await import('./io/askpass.js')
       return withDeadline({ signal, timeoutMs, expired }, (deadline) =>

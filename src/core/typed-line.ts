@@ -67,7 +67,7 @@ export function createLineEditor(): LineEditor {
             return { state: 'interrupted' }
           case KEY.enter:
           case KEY.lineFeed:
-            return { state: 'done', bytes: Buffer.from(line.subarray(0, length)) }
+            return { state: 'done', bytes: Uint8Array.from(line.subarray(0, length)) }
           case KEY.ctrlD:
             if (length === 0) return { state: 'ended' }
             break
