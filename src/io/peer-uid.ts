@@ -7,20 +7,25 @@ import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { endianness } from 'node:os'
 import { HoldfastError } from '../core/errors.js'
+import { shareReads } from '../core/shared-read.js'
 import { type Connection, findClientUid } from '../core/socket-table.js'
 
 const FOLDER = '/proc/self/net'
 
+/** Where there are many sockets it takes the kernel a while, which whoever opens many connections must not multiply. */
+const readTables = shareReads(() =>
+  // Without IPv6 there is no second table.
+  Promise.all(['tcp', 'tcp6'].map((name) => readFile(`${FOLDER}/${name}`, 'latin1').catch(() => ''))),
+)
+
 /** User id of the client of a connection as the kernel has it; undefined if that is not certain. */
-export async function findPeerUid(connection: Connection, folder = FOLDER): Promise<number | undefined> {
+export async function findPeerUid(connection: Connection): Promise<number | undefined> {
   // The kernel may leave out a row while others come and go, so one look more.
-  return (await lookUp(connection, folder)) ?? (await lookUp(connection, folder))
+  return (await lookUp(connection)) ?? (await lookUp(connection))
 }
 
-async function lookUp(connection: Connection, folder: string): Promise<number | undefined> {
-  // Without IPv6 there is no second table.
-  const read = (name: string) => readFile(`${folder}/${name}`, 'latin1').catch(() => '')
-  return findClientUid(await Promise.all(['tcp', 'tcp6'].map(read)), connection, endianness())
+async function lookUp(connection: Connection): Promise<number | undefined> {
+  return findClientUid(await readTables(), connection, endianness())
 }
 
 /**
