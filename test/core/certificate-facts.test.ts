@@ -1,5 +1,6 @@
 /** What is said of certificates, with OpenSSL as judge, and what of each that Roles Anywhere would refuse. */
 
+import 'reflect-metadata'
 import assert from 'node:assert/strict'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
