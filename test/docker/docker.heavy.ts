@@ -19,7 +19,7 @@ const UID = process.getuid!() || 1000
 const GID = process.getgid!() || 1000
 
 describe('docker-compose.yml', function () {
-  this.timeout(20 * MINUTE)
+  this.timeout(45 * MINUTE)
   let engine: Engine
   let env: Record<string, string>
   let compose: (...args: string[]) => Promise<string>
@@ -30,7 +30,7 @@ describe('docker-compose.yml', function () {
     const plugin = await run('docker', ['compose', 'version']).catch(() => undefined)
     const [command, ...first] = plugin === undefined ? ['docker-compose'] : ['docker', 'compose']
     const project = ['--project-directory', ROOT, '--project-name', 'holdfast-heavy']
-    compose = (...args) => run(command!, [...first, ...project, ...args], env, 20 * MINUTE)
+    compose = (...args) => run(command!, [...first, ...project, ...args], env, 45 * MINUTE)
     await compose('build')
   })
   after(async () => {
