@@ -4,7 +4,8 @@ import type { Argv } from 'yargs'
 import type { RevocationList } from '../ca/register.js'
 import { formatTime, verifyValidity } from '../core/certificate.js'
 import { quoteForShell } from '../core/shell.js'
-import { caDirectory, replaceOutput } from '../io/ca-folder.js'
+import { caDirectory } from '../io/ca-folder.js'
+import { writeOutput } from '../io/output-file.js'
 import { keyOptions, SIGNING_OPTIONS, type SigningArguments, verifyDays } from './ca-options.js'
 import type { Context } from './context.js'
 import { report } from './report.js'
@@ -39,7 +40,7 @@ export async function run(argv: CaCrlArguments, context: Context): Promise<void>
   const list = await withAuthorityKey(authority, keyOptions(argv, context), (signer) =>
     issueList(authority, signer, { days: argv.days, uid, now: now() }),
   )
-  if (argv.out !== undefined) replaceOutput(argv.out, list.pem, list.path)
+  if (argv.out !== undefined) writeOutput(argv.out, list.pem, list.path)
   if (list.pem.length > MAX_LIST_BYTES) {
     context.stderr(
       `warning: the list has ${list.pem.length} bytes, and Roles Anywhere takes ${MAX_LIST_BYTES}`,

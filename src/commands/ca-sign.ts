@@ -5,7 +5,8 @@ import type { IssuedCertificate } from '../ca/register.js'
 import { formatTime, verifyValidity } from '../core/certificate.js'
 import { parseDistinguishedName } from '../core/distinguished-name.js'
 import { formatPrintable } from '../core/printable.js'
-import { caDirectory, replaceOutput } from '../io/ca-folder.js'
+import { caDirectory } from '../io/ca-folder.js'
+import { writeOutput } from '../io/output-file.js'
 import { readSmallFile } from '../io/pem-file.js'
 import { readStandardInput } from '../io/standard-input.js'
 import { keyOptions, SIGNING_OPTIONS, type SigningArguments, verifyDays } from './ca-options.js'
@@ -64,7 +65,7 @@ export async function run(argv: CaSignArguments, context: Context): Promise<void
   if (issued.notAfter.getTime() === authority.certificate.notAfter.getTime()) {
     context.stderr(`warning: the certificate ends with the CA, at ${formatTime(issued.notAfter)}`)
   }
-  if (argv.out !== undefined) replaceOutput(argv.out, issued.pem, issued.path)
+  if (argv.out !== undefined) writeOutput(argv.out, issued.pem, issued.path)
   await reportIssued(argv, issued, context)
 }
 

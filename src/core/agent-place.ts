@@ -40,6 +40,12 @@ export function findUserAgentFolder(env: Environment): string | undefined {
   return folder !== undefined && isAbsolute(folder) ? join(folder, 'holdfast') : undefined
 }
 
+/** Folder of the credentials that all processes of a user share where there is no agent; undefined as above. */
+export function findCacheFolder(env: Environment): string | undefined {
+  const folder = findUserAgentFolder(env)
+  return folder && join(folder, 'cache')
+}
+
 /** Folder of a system agent: the one that systemd has made for it (`RuntimeDirectory=`), or the usual one. */
 export function findSystemAgentFolder(env: Environment): string {
   return env.RUNTIME_DIRECTORY?.split(':')[0] || SYSTEM_AGENT_FOLDER

@@ -4,11 +4,12 @@
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { kill } from 'node:process'
 import type { Readable } from 'node:stream'
 import { HoldfastError } from '../core/errors.js'
 import { PIN_WORDS, parsePin, type SecretWords } from '../core/pin.js'
 import { formatPrintable } from '../core/printable.js'
+import { endGroup } from './process-group.js'
+import { readStream } from './stream.js'
 
 /** What it asks of its surroundings. */
 export interface AskpassOptions {
@@ -52,7 +53,7 @@ export async function runAskpass(
     answer = bytes
     status = code
   } catch (cause) {
-    if (child !== undefined) await endGroup(child)
+    if (child !== undefined) await endGroup(child, PATIENCE_MS)
     throw describeFailure(cause, name, signal, words)
   }
   try {
@@ -75,36 +76,9 @@ function startAskpass(program: string, prompt: string, env: NodeJS.ProcessEnv): 
 }
 
 async function readAnswer(stdout: Readable, name: string, words: SecretWords): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of stdout) {
-    chunks.push(chunk)
-    length += chunk.length
-    if (length > MAX_ANSWER_BYTES) {
-      throw new HoldfastError('PIN_INVALID', `${name} printed more than a ${words.name}; none was tried`)
-    }
-  }
-  const answer = Buffer.concat(chunks)
-  for (const chunk of chunks) chunk.fill(0)
-  return answer
-}
-
-/** Ends the program and all it started: politely first, since it may have a terminal or a screen to tidy up. */
-async function endGroup(child: Askpass): Promise<void> {
-  child.stdout.destroy()
-  if (child.pid === undefined) return
-  const end = (signal: NodeJS.Signals) => {
-    try {
-      kill(-child.pid!, signal)
-    } catch {
-      // They have ended by themselves.
-    }
-  }
-  const ended = child.exitCode !== null || child.signalCode !== null
-  const patience = AbortSignal.timeout(PATIENCE_MS)
-  end('SIGTERM')
-  if (!ended) await once(child, 'exit', { signal: patience }).catch(() => undefined)
-  end('SIGKILL')
+  const answer = await readStream(stdout, MAX_ANSWER_BYTES)
+  if (answer !== undefined) return answer
+  throw new HoldfastError('PIN_INVALID', `${name} printed more than a ${words.name}; none was tried`)
 }
 
 function describeFailure(

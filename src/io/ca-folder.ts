@@ -10,22 +10,19 @@ import {
   closeSync,
   constants,
   fstatSync,
-  fsyncSync,
   linkSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
-  renameSync,
   unlinkSync,
-  writeFileSync,
 } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { HoldfastError } from '../core/errors.js'
 import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
+import { codeOf, describeFault, makeFolder, syncFolder, writeSynced } from './disk.js'
 
 /** The kinds of records: a folder for each, and what their files are called. */
 const RECORDS = {
@@ -152,7 +149,7 @@ export function addCaFile(directory: string, name: string, text: string): boolea
       writeSynced(temporary, text, 0o600)
       linkSync(temporary, path)
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+      if (codeOf(error) === 'EEXIST') return false
       throw error
     } finally {
       removeIfThere(temporary)
@@ -172,39 +169,6 @@ export function removeCaFile(directory: string, name: string): void {
   asWriting(directory, () => removeIfThere(join(directory, name)))
 }
 
-/**
- * Writes a copy of a record for others to read, in place of what was there, at once and whole. A link or a device is not
- * replaced: somebody else may have laid it there, or mean the one that all programs use.
- * @param record its path, for the message
- * @throws HoldfastError OUTPUT_FAILED; what was there is then untouched
- */
-export function replaceOutput(path: string, text: string, record: string): void {
-  const temporary = `${path}.${randomUUID()}`
-  try {
-    if (lstatSync(path, { throwIfNoEntry: false })?.isFile() === false)
-      throw new Error('it is not a regular file')
-    writeSynced(temporary, text, 0o644)
-    renameSync(temporary, path)
-  } catch (cause) {
-    removeIfThere(temporary)
-    throw new HoldfastError(
-      'OUTPUT_FAILED',
-      `${path} cannot be written (${codeOf(cause)}); what was to be in it is in ${record}`,
-      { cause },
-    )
-  }
-}
-
-function writeSynced(path: string, text: string, mode: number): void {
-  const file = openSync(path, 'wx', mode)
-  try {
-    writeFileSync(file, text)
-    fsyncSync(file)
-  } finally {
-    closeSync(file)
-  }
-}
-
 function removeIfThere(path: string): void {
   try {
     unlinkSync(path)
@@ -213,45 +177,11 @@ function removeIfThere(path: string): void {
   }
 }
 
-/** mkdir's own `recursive` never comes back where a folder exists and yet none can be made in it, such as /proc. */
-function makeFolder(path: string): void {
-  const make = () => {
-    try {
-      mkdirSync(path, 0o700)
-      return true
-    } catch (error) {
-      // Another process may make it at the same time.
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
-      throw error
-    }
-  }
-  try {
-    if (!make()) return
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    makeFolder(dirname(path))
-    make()
-  }
-  syncFolder(dirname(path))
-}
-
-function syncFolder(path: string): void {
-  const folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
-  try {
-    fsyncSync(folder)
-  } catch (error) {
-    // fsync(2): the file system has nothing to synchronize here.
-    if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error
-  } finally {
-    closeSync(folder)
-  }
-}
-
 function asReading<T>(path: string, read: () => T): T {
   try {
     return read()
   } catch (cause) {
-    throw new HoldfastError('FILE_UNREADABLE', `${path} cannot be read (${codeOf(cause)})`, { cause })
+    throw new HoldfastError('FILE_UNREADABLE', `${path} cannot be read (${describeFault(cause)})`, { cause })
   }
 }
 
@@ -259,12 +189,12 @@ function asWriting<T>(directory: string, write: () => T): T {
   try {
     return write()
   } catch (cause) {
-    throw new HoldfastError('OUTPUT_FAILED', `the CA in ${directory} cannot be written (${codeOf(cause)})`, {
-      cause,
-    })
+    throw new HoldfastError(
+      'OUTPUT_FAILED',
+      `the CA in ${directory} cannot be written (${describeFault(cause)})`,
+      {
+        cause,
+      },
+    )
   }
-}
-
-function codeOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? (error as Error).message
 }

@@ -21,6 +21,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { findCacheFolder } from '../core/agent-place.js'
 import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
 import { formatPrintable } from '../core/printable.js'
 
@@ -37,9 +38,8 @@ export type CacheFolder = { readonly path: string } | { readonly obstacle: strin
 
 /** The folder of this user, made where it is missing. */
 export function openCacheFolder(env: Readonly<Record<string, string | undefined>>, uid: number): CacheFolder {
-  const { XDG_RUNTIME_DIR: runtime } = env
-  if (!runtime?.startsWith('/')) return { obstacle: 'XDG_RUNTIME_DIR names no folder for it' }
-  const path = join(runtime, 'holdfast', 'cache')
+  const path = findCacheFolder(env)
+  if (path === undefined) return { obstacle: 'XDG_RUNTIME_DIR names no folder for it' }
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 })
     const risk = findPathRisks(join(path, 'entry'), uid, { lstatSync, readlinkSync })[0]

@@ -6,10 +6,11 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { kill } from 'node:process'
 import type { Readable } from 'node:stream'
 import { HoldfastError } from '../core/errors.js'
 import { formatPrintable } from '../core/printable.js'
+import { endGroup } from './process-group.js'
+import { readStream } from './stream.js'
 
 /** What it asks of its surroundings. */
 export interface IssueCommandOptions {
@@ -52,7 +53,7 @@ export async function runIssueCommand(
       `${name} ended with ${killer ?? `exit status ${status}`}; it said why on stderr, if at all`,
     )
   } catch (cause) {
-    if (child !== undefined) await endGroup(child)
+    if (child !== undefined) await endGroup(child, PATIENCE_MS)
     if (cause instanceof HoldfastError) throw cause
     if (signal.aborted) throw signal.reason
     const why = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message
@@ -61,32 +62,7 @@ export async function runIssueCommand(
 }
 
 async function readOutput(stdout: Readable, name: string): Promise<Uint8Array> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of stdout) {
-    chunks.push(chunk)
-    length += chunk.length
-    if (length > MAX_OUTPUT_BYTES) {
-      throw new HoldfastError('ISSUER_FAILED', `${name} printed more than 1 MiB, which is no certificate`)
-    }
-  }
-  return Buffer.concat(chunks)
-}
-
-/** Ends the program and all it started: politely first. */
-async function endGroup(child: ChildProcess): Promise<void> {
-  child.stdout?.destroy()
-  if (child.pid === undefined) return
-  const end = (signal: NodeJS.Signals) => {
-    try {
-      kill(-child.pid!, signal)
-    } catch {
-      // They have ended by themselves.
-    }
-  }
-  const ended = child.exitCode !== null || child.signalCode !== null
-  const patience = AbortSignal.timeout(PATIENCE_MS)
-  end('SIGTERM')
-  if (!ended) await once(child, 'exit', { signal: patience }).catch(() => undefined)
-  end('SIGKILL')
+  const output = await readStream(stdout, MAX_OUTPUT_BYTES)
+  if (output !== undefined) return output
+  throw new HoldfastError('ISSUER_FAILED', `${name} printed more than 1 MiB, which is no certificate`)
 }

@@ -22,6 +22,7 @@ import { HoldfastError } from '../core/errors.js'
 import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
 import { formatPinSource, PIN_WORDS, type PinIdentity, parsePin, type SecretWords } from '../core/pin.js'
 import { formatPrintable } from '../core/printable.js'
+import { isMissing } from './disk.js'
 
 /** A PIN and what makes it the same one the next time. */
 export interface StoredPin {
@@ -206,11 +207,6 @@ function readBytes(file: number, called: string): Uint8Array {
 
 function unreadable(called: string, why: string, cause?: unknown): HoldfastError {
   return new HoldfastError('PIN_SOURCE_UNREADABLE', `${called} ${why}`, { cause })
-}
-
-function isMissing(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException
-  return code === 'ENOENT' || code === 'ENOTDIR'
 }
 
 function describe(error: unknown): string {

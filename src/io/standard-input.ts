@@ -2,6 +2,8 @@
 
 import { stdin } from 'node:process'
 import { HoldfastError } from '../core/errors.js'
+import { describeFault } from './disk.js'
+import { readStream } from './stream.js'
 
 /**
  * All bytes of stdin, up to its end. At a terminal, where nothing else would show that it waits, `say` is told.
@@ -13,24 +15,16 @@ export async function readStandardInput(
   { maxBytes, signal, say }: { maxBytes: number; signal: AbortSignal; say: (line: string) => void },
 ): Promise<Uint8Array> {
   if (stdin.isTTY) say(`reading the ${what} from the terminal, up to Ctrl-D`)
-  const chunks: Buffer[] = []
-  let length = 0
   const abort = () => stdin.destroy(signal.reason)
   if (signal.aborted) abort()
   signal.addEventListener('abort', abort, { once: true })
   try {
-    for await (const chunk of stdin) {
-      chunks.push(chunk)
-      length += chunk.length
-      if (length > maxBytes) {
-        throw new HoldfastError('FILE_UNREADABLE', `stdin has more than ${maxBytes} bytes, no ${what}`)
-      }
-    }
-    return Buffer.concat(chunks)
+    const bytes = await readStream(stdin, maxBytes)
+    if (bytes !== undefined) return bytes
+    throw new HoldfastError('FILE_UNREADABLE', `stdin has more than ${maxBytes} bytes, no ${what}`)
   } catch (cause) {
     if (cause instanceof HoldfastError) throw cause
-    const { code, message } = cause as NodeJS.ErrnoException
-    throw new HoldfastError('FILE_UNREADABLE', `stdin cannot be read (${code ?? message})`, { cause })
+    throw new HoldfastError('FILE_UNREADABLE', `stdin cannot be read (${describeFault(cause)})`, { cause })
   } finally {
     signal.removeEventListener('abort', abort)
   }

@@ -12,6 +12,7 @@ import { fitsSocketAddress } from '../../core/agent-place.js'
 import { HoldfastError } from '../../core/errors.js'
 import type { HttpHandler, HttpReply } from '../../core/http-message.js'
 import { formatPrintable } from '../../core/printable.js'
+import { readStream } from '../stream.js'
 
 /** One socket, and who may use it. */
 export interface UnixServerOptions {
@@ -143,7 +144,7 @@ async function respond(
   response.once('close', () => gone.abort(new HoldfastError('INTERRUPTED', 'whoever asked has gone')))
   try {
     const { method = '', url: target = '', headers } = request
-    const body = await readBody(request, maxBodyBytes)
+    const body = await readStream(request, maxBodyBytes)
     if (body === undefined) return send(response, { status: 413, body: '' })
     send(response, await answer({ method, target, headers, body }, { signal: gone.signal }))
   } catch (error) {
@@ -151,20 +152,6 @@ async function respond(
     onError(error)
     send(response, { status: 500, body: '' })
   }
-}
-
-/** Undefined if it is too long. */
-async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of request) {
-    chunks.push(chunk)
-    length += chunk.length
-    if (length > maxBytes) return undefined
-  }
-  const body = Buffer.concat(chunks)
-  for (const chunk of chunks) chunk.fill(0)
-  return body
 }
 
 function send(response: ServerResponse, { status, headers, body }: HttpReply): void {

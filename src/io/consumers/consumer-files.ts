@@ -25,6 +25,7 @@ import { dirname, join } from 'node:path'
 import { formatRecord, RECORD_SUFFIX, TOKEN_SUFFIX } from '../../core/consumer.js'
 import { HoldfastError } from '../../core/errors.js'
 import { findPathRisks, formatPathRisk } from '../../core/path-trust.js'
+import { codeOf, isMissing } from '../disk.js'
 
 /** A consumer of an identity, and where its files are. */
 export interface ConsumerFiles {
@@ -125,11 +126,6 @@ export function verifyUnmeddled(folder: string, uid: number): void {
   throw new HoldfastError('CONFIG_UNSAFE', `consumers in ${folder} do not count: ${formatPathRisk(risk)}`)
 }
 
-/** True if the file system says that something is not there. */
-export function isMissing(error: unknown): boolean {
-  return codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR'
-}
-
 function makeFolder(path: string, mode: number): void {
   try {
     mkdirSync(path)
@@ -165,10 +161,6 @@ function listNames(folder: string): string[] {
     if (isMissing(cause)) return []
     throw new HoldfastError('CONFIG_UNREADABLE', `${folder} cannot be read (${codeOf(cause)})`, { cause })
   }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return (error as NodeJS.ErrnoException).code
 }
 
 function failure(done: string, path: string, cause: unknown): HoldfastError {

@@ -10,7 +10,8 @@ import { isDeepStrictEqual } from 'node:util'
 import { IDENTITY_NAME } from '../../core/config.js'
 import { type Consumer, findDigest, RECORD_SUFFIX } from '../../core/consumer.js'
 import { HoldfastError } from '../../core/errors.js'
-import { isMissing, listRecords, verifyUnmeddled } from './consumer-files.js'
+import { isMissing } from '../disk.js'
+import { listRecords, verifyUnmeddled } from './consumer-files.js'
 
 /** A line of sha256sum(1) is shorter. */
 const MAX_RECORD_BYTES = 1024

@@ -14,6 +14,7 @@ import { HoldfastError } from '../../core/errors.js'
 import type { NetworkActivity } from '../../core/network-fault.js'
 import type { HttpProxy } from '../../core/proxy.js'
 import type { Reply } from '../../core/refusal.js'
+import { readStream } from '../stream.js'
 
 /** What was being done, and with whom. */
 export type Step = Pick<NetworkActivity, 'doing' | 'peer' | 'isProxy'>
@@ -196,16 +197,9 @@ export async function exchange(
 }
 
 async function readBody(response: IncomingMessage, peer: string): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    length += chunk.length
-    if (length > MAX_REPLY_LENGTH) {
-      throw new HoldfastError('REPLY_INVALID', `the answer of ${peer} is longer than 1 MiB`)
-    }
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
+  const body = await readStream(response, MAX_REPLY_LENGTH)
+  if (body !== undefined) return body
+  throw new HoldfastError('REPLY_INVALID', `the answer of ${peer} is longer than 1 MiB`)
 }
 
 /** Takes a step on `socket`. If it fails, or the signal comes first, the socket is destroyed and the error says why. */

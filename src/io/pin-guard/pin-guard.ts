@@ -33,6 +33,7 @@ import {
   type StoredPinIdentity,
 } from '../../core/pin-record.js'
 import { formatPrintable } from '../../core/printable.js'
+import { describeFault, isMissing } from '../disk.js'
 import {
   addRecord,
   listRecords,
@@ -42,9 +43,7 @@ import {
   unavailable,
 } from './record-files.js'
 import {
-  describeFault,
   findRecordsFolder,
-  isMissing,
   lookForStateFolder,
   openStateFolder,
   type StateFolder,

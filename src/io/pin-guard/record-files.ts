@@ -7,20 +7,19 @@ import {
   closeSync,
   constants,
   fstatSync,
-  fsyncSync,
   linkSync,
   openSync,
   readdirSync,
   readFileSync,
   renameSync,
   unlinkSync,
-  writeFileSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { HoldfastError } from '../../core/errors.js'
 import { findPinRecord, formatPinRecord, isRecordName, type PinRecord } from '../../core/pin-record.js'
 import { formatPrintable } from '../../core/printable.js'
-import { codeOf, describeFault, isMissing, isTrusted, syncFolder } from './state-folder.js'
+import { codeOf, describeFault, isMissing, syncFolder, writeSynced } from '../disk.js'
+import { isTrusted } from './state-folder.js'
 
 const MAX_RECORD_BYTES = 4096
 
@@ -95,16 +94,7 @@ export function removeRecord(path: string): void {
 
 function writeTemporary(path: string, record: PinRecord): string {
   const temporary = `${path}.${randomUUID()}`
-  const file = openSync(temporary, 'wx', 0o600)
-  try {
-    writeFileSync(file, formatPinRecord(record))
-    fsyncSync(file)
-  } catch (error) {
-    unlinkSync(temporary)
-    throw error
-  } finally {
-    closeSync(file)
-  }
+  writeSynced(temporary, formatPinRecord(record), 0o600)
   return temporary
 }
 

@@ -2,19 +2,10 @@
  * The folder that keeps the records of tried PINs: chosen among candidates, made where it is missing, and used only
  * if nobody else can put something into it.
  */
-import {
-  accessSync,
-  closeSync,
-  constants,
-  fsyncSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  realpathSync,
-  statSync,
-} from 'node:fs'
+import { accessSync, constants, lstatSync, realpathSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { formatPrintable } from '../../core/printable.js'
+import { describeFault, isMissing, makeFolder } from '../disk.js'
 
 /** The records' own folder within a state folder. */
 const RECORDS_FOLDER = 'pin'
@@ -106,30 +97,6 @@ export function findRecordsFolder(
 }
 
 /**
- * Makes the folder and those above it, open to nobody else, and on disk. mkdir's own `recursive` never comes back
- * where a folder exists and yet none can be made in it, such as /proc.
- */
-function makeFolder(path: string): void {
-  const make = () => {
-    try {
-      mkdirSync(path, 0o700)
-      return true
-    } catch (error) {
-      if (codeOf(error) === 'EEXIST') return false
-      throw error
-    }
-  }
-  try {
-    if (!make()) return
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error
-    makeFolder(dirname(path))
-    make()
-  }
-  syncFolder(dirname(path))
-}
-
-/**
  * @param forbidden bits of the mode that it may not have
  * @throws Error unless `path` is a folder, and no link to one, of root or `uid`
  */
@@ -150,32 +117,4 @@ function verifyOwner(path: string, owner: number, uid: number): void {
 /** True if what `owner` wrote may be believed: root, or the user itself. */
 export function isTrusted(owner: number, uid: number): boolean {
   return owner === 0 || owner === uid
-}
-
-/** Puts on disk which files the folder has. */
-export function syncFolder(path: string): void {
-  const folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
-  try {
-    fsyncSync(folder)
-  } catch (error) {
-    // fsync(2): the file system has nothing to synchronize here.
-    if (codeOf(error) !== 'EINVAL') throw error
-  } finally {
-    closeSync(folder)
-  }
-}
-
-/** True if the file system says that something is not there. */
-export function isMissing(error: unknown): boolean {
-  return codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR'
-}
-
-/** Code of an error of the file system, such as `ENOENT`. */
-export function codeOf(error: unknown): string | undefined {
-  return (error as NodeJS.ErrnoException).code
-}
-
-/** What to say of such an error: its message would name a path that is already said. */
-export function describeFault(error: unknown): string {
-  return codeOf(error) ?? (error as Error).message
 }

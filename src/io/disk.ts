@@ -1,0 +1,75 @@
+/**
+ * What every file does that must be on disk when it counts: written and synced, in a folder that is synced too. The
+ * errors are those of the file system; whoever calls says what they mean.
+ * @see fsync(2): syncing a file does not put its name on disk
+ */
+
+import { closeSync, constants, fsyncSync, mkdirSync, openSync, unlinkSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+
+/** Writes a new file and puts it on disk; there is none if that fails. */
+export function writeSynced(path: string, text: string, mode: number): void {
+  const file = openSync(path, 'wx', mode)
+  try {
+    writeFileSync(file, text)
+    fsyncSync(file)
+  } catch (error) {
+    unlinkSync(path)
+    throw error
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** Puts on disk which files the folder has. */
+export function syncFolder(path: string): void {
+  const folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    fsyncSync(folder)
+  } catch (error) {
+    // fsync(2): the file system has nothing to synchronize here.
+    if (codeOf(error) !== 'EINVAL') throw error
+  } finally {
+    closeSync(folder)
+  }
+}
+
+/**
+ * Makes the folder and those above it, open to nobody else, and on disk. mkdir's own `recursive` never comes back
+ * where a folder exists and yet none can be made in it, such as /proc.
+ */
+export function makeFolder(path: string): void {
+  const make = () => {
+    try {
+      mkdirSync(path, 0o700)
+      return true
+    } catch (error) {
+      // Another process may make it at the same time.
+      if (codeOf(error) === 'EEXIST') return false
+      throw error
+    }
+  }
+  try {
+    if (!make()) return
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error
+    makeFolder(dirname(path))
+    make()
+  }
+  syncFolder(dirname(path))
+}
+
+/** Code of an error of the file system, such as `ENOENT`. */
+export function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code
+}
+
+/** True if the file system says that something is not there. */
+export function isMissing(error: unknown): boolean {
+  return codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR'
+}
+
+/** What to say of such an error: its message would name a path that is already said. */
+export function describeFault(error: unknown): string {
+  return codeOf(error) ?? (error as Error).message
+}
