@@ -6,6 +6,7 @@
 
 import { existsSync } from 'node:fs'
 import { BUILD_DATE, VERSION } from './build.js'
+import { findCacheFolder } from './core/agent-place.js'
 import { HoldfastError } from './core/errors.js'
 import { formatPrintable, PIN_VALUE } from './core/printable.js'
 import { mayHaveAgent } from './io/agent-socket/presence.js'
@@ -25,13 +26,17 @@ try {
 // The child's start is the longest part of a credential, so it comes before even the command line is parsed; except where
 // an agent or a cache may make it needless.
 let tokenChild: TokenChild | undefined
-const mayBeCached = args.includes('--cache') || existsSync(`${process.env.XDG_RUNTIME_DIR}/holdfast/cache`)
-const mayBeServed = !args.includes('--no-agent') && mayHaveAgent(process.env)
-const isElsewhere = args.some((argument) => /^--(private-key|agent-dir)/.test(argument))
-if (args[0] === 'credential-process' && !isElsewhere && !mayBeCached && !mayBeServed) {
+if (args[0] === 'credential-process' && !mayDoWithoutToken()) {
   const preload = args.some((argument) => argument.startsWith('pkcs11:'))
   const capture = args.some((argument) => argument.startsWith('--debug'))
   tokenChild = startTokenChild({ execPath: process.execPath, env: process.env, preload, capture })
+}
+/** True where the key is in a file, or an agent or a cache may have what is wanted. */
+function mayDoWithoutToken(): boolean {
+  if (args.some((argument) => /^--(private-key|agent-dir)/.test(argument))) return true
+  const cache = findCacheFolder(process.env)
+  if (args.includes('--cache') || (cache !== undefined && existsSync(cache))) return true
+  return !args.includes('--no-agent') && mayHaveAgent(process.env)
 }
 function takeChild(): TokenChild | undefined {
   const child = tokenChild

@@ -3,6 +3,7 @@
  */
 
 import type { Argv } from 'yargs'
+import type { ServedIdentity } from '../core/config.js'
 import { type Credentials, formatCredentialProcess } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
 import { mayHaveAgent } from '../io/agent-socket/presence.js'
@@ -32,24 +33,34 @@ export function builder(argv: Argv): Argv {
 /** @throws HoldfastError of every kind; nothing but the credentials is ever written to stdout */
 export async function run(argv: IdentityArguments, context: Context): Promise<void> {
   verifyUncut(argv)
-  const credentials = (await takeFromAgent(argv, context)) ?? (await getDirectly(argv, context))
+  const reading = readIdentity(argv, context)
+  const credentials =
+    (await takeFromAgent(reading, argv, context)) ?? (await getDirectly(reading, argv, context))
   await context.stdout(`${formatCredentialProcess(credentials)}\n`)
 }
 
-async function getDirectly(argv: IdentityArguments, context: Context): Promise<Credentials> {
-  return createCommandProvider(await readIdentity(argv, context), argv, context)()
+async function getDirectly(
+  reading: Promise<ServedIdentity>,
+  argv: IdentityArguments,
+  context: Context,
+): Promise<Credentials> {
+  return createCommandProvider(await reading, argv, context)()
 }
 
-async function takeFromAgent(argv: IdentityArguments, context: Context): Promise<Credentials | undefined> {
+async function takeFromAgent(
+  reading: Promise<ServedIdentity>,
+  argv: IdentityArguments,
+  context: Context,
+): Promise<Credentials | undefined> {
   const { name, agent = true, agentDir } = argv
   if (!agent || !mayHaveAgent(context.env, agentDir)) return undefined
-  const { findAgentCredentials } = await import('./ask-agent.js')
-  const identity = await readIdentity(argv, context).catch((error) => {
+  const identity = await reading.catch((error) => {
     // The configuration of a system agent need not be everybody's to read.
     const isHidden = error.code === 'CONFIG_UNREADABLE' || error.code === 'CONFIG_NOT_FOUND'
     if (!isHidden || name === undefined || namesIdentity(argv)) throw error
     return undefined
   })
+  const { findAgentCredentials } = await import('./ask-agent.js')
   return findAgentCredentials({ name, identity, agentDir }, context)
 }
 
