@@ -5,8 +5,7 @@
 
 import type { Certificate } from './core/certificate.js'
 import type { CredentialProvider } from './core/credentials.js'
-import { HoldfastError } from './core/errors.js'
-import type { Identity } from './core/identity.js'
+import { type Identity, verifyTimeout } from './core/identity.js'
 import type { SignerSource } from './core/signer.js'
 import { connectRolesAnywhere } from './io/network/roles-anywhere.js'
 import { readCertificates } from './io/pem-file.js'
@@ -14,8 +13,6 @@ import { createProvider, parseSession } from './provider.js'
 import { createSource, type SourceSurroundings } from './source.js'
 
 const DEFAULT_TIMEOUT_SECONDS = 30
-/** A day: more than anything takes, and less than timers can count. */
-const MAX_TIMEOUT_SECONDS = 24 * 60 * 60
 
 /** What a provider needs of the process it is used in. */
 export interface Surroundings extends SourceSurroundings {
@@ -58,13 +55,4 @@ export function createIdentityProvider(identity: Identity, surroundings: Surroun
     signal,
     onCertificate,
   })
-}
-
-function verifyTimeout(name: string, seconds: number | undefined): void {
-  if (seconds === undefined || (Number.isInteger(seconds) && seconds > 0 && seconds <= MAX_TIMEOUT_SECONDS))
-    return
-  throw new HoldfastError(
-    'USAGE',
-    `${name} must be a whole number of seconds, from 1 to ${MAX_TIMEOUT_SECONDS}`,
-  )
 }

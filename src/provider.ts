@@ -15,7 +15,7 @@ import {
   publicKeyOf,
   verifyEndEntity,
 } from './core/certificate.js'
-import { findChain } from './core/chain.js'
+import { findChain, readCandidates } from './core/chain.js'
 import {
   CREATE_SESSION_PATH,
   type CreateSessionRequest,
@@ -161,7 +161,7 @@ async function chooseRequest(parts: ProviderParts, signer: Signer, body: Uint8Ar
   const warning = findExpiryWarning(certificate, now)
   if (warning !== undefined) parts.warn?.(warning)
   const chain = findChain(certificate, [
-    ...signer.chain.flatMap(tolerantParse),
+    ...readCandidates(signer.chain),
     ...(await parts.readIntermediates()),
   ])
   const { endpoint, region } = parts.session
@@ -177,15 +177,6 @@ async function chooseRequest(parts: ProviderParts, signer: Signer, body: Uint8Ar
       algorithm: signer.algorithm,
     })
   return { certificate, prepare }
-}
-
-/** What lies beside the leaf in a token may be anything; only what the user named must parse. */
-function tolerantParse(der: Uint8Array): Certificate[] {
-  try {
-    return [parseCertificate(der)]
-  } catch {
-    return []
-  }
 }
 
 /** A wrong key found here costs nothing; found by the service it reads "Invalid signature". */

@@ -34,7 +34,8 @@ export interface AgentParts {
   readonly createProvider: (identity: ServedIdentity, parts: AgentSessionParts) => CredentialProvider
   /** True if a person gives the PIN. */
   readonly asksPerson: (identity: ServedIdentity) => Promise<boolean>
-  readonly formatSessionKey: (identity: ServedIdentity) => string
+  /** What an identity means; undefined if it is not complete. */
+  readonly findSessionKey: (identity: ServedIdentity) => string | undefined
   readonly clock: Clock
   readonly random: () => number
   readonly onEvent: (event: AgentEvent) => void

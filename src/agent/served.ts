@@ -72,7 +72,7 @@ export async function createServed(
   return {
     identity,
     keeper,
-    sessionKey: findSessionKey(identity, parts),
+    sessionKey: parts.findSessionKey(identity),
     get state() {
       return { name, ...keeper.state, refreshes, failures }
     },
@@ -84,14 +84,6 @@ export async function createServed(
       files = parts.fingerprint(paths)
       return files !== former
     },
-  }
-}
-
-function findSessionKey(identity: ServedIdentity, { formatSessionKey }: ServedParts): string | undefined {
-  try {
-    return formatSessionKey(identity)
-  } catch {
-    return undefined
   }
 }
 

@@ -29,6 +29,18 @@ export function formatSessionKey(
   })
 }
 
+/** The same; undefined for an identity that is not complete. */
+export function findSessionKey(
+  identity: Identity,
+  env: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  try {
+    return formatSessionKey(identity, env)
+  } catch {
+    return undefined
+  }
+}
+
 /** Only what finds the object: not where the PIN is, and not which module is to be loaded. */
 function formatPlace(place: string): string {
   if (!isPkcs11Uri(place)) return resolve(place)

@@ -3,7 +3,7 @@
  * error is the answer, lest every command of a machine whose token is gone try it once more.
  */
 
-import { formatSessionKey } from '../agent/session-key.js'
+import { findSessionKey } from '../agent/session-key.js'
 import { isControlSocket, listAgentFolders } from '../core/agent-place.js'
 import {
   type AgentPath,
@@ -49,7 +49,8 @@ export async function findAgentCredentials(
 ): Promise<Credentials | undefined> {
   const sockets = listSockets(wanted, context)
   if (sockets.length === 0) return undefined
-  const sessionKey = findSessionKey(wanted, context)
+  // What is not complete the way without an agent says better.
+  const sessionKey = wanted.identity && findSessionKey(wanted.identity, context.env)
   if (sessionKey === undefined && wanted.identity !== undefined) return undefined
   for (const socket of sockets) {
     const about = { name: wanted.name, sessionKey }
@@ -164,12 +165,3 @@ export async function withPin<T>(
 
 /** Of an identity that only the agent knows: all that matters here is that its PIN is asked for. */
 const ANY_TOKEN: ServedIdentity = { pkcs11Uri: 'pkcs11:' }
-
-/** Undefined where the name has to do; and for what is not complete, which the way without an agent says better. */
-function findSessionKey({ identity }: Wanted, { env }: Context): string | undefined {
-  try {
-    return identity && formatSessionKey(identity, env)
-  } catch {
-    return undefined
-  }
-}

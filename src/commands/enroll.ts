@@ -5,7 +5,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Argv } from 'yargs'
-import { type Certificate, describe, formatTime } from '../core/certificate.js'
+import { type Certificate, formatSerial, formatTime } from '../core/certificate.js'
 import type { EnrolmentRecord, UnfinishedEnrolment } from '../core/enrolment.js'
 import { HoldfastError } from '../core/errors.js'
 import type { Identity } from '../core/identity.js'
@@ -190,9 +190,4 @@ function reportRemoved(
 
 function certificateFacts(certificate: Certificate) {
   return { serial: formatSerial(certificate), notAfter: formatTime(certificate.notAfter) }
-}
-
-/** As AWS shows it. */
-function formatSerial(certificate: Certificate): string {
-  return describe(certificate).split(' ').at(-1)!
 }

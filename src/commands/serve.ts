@@ -11,7 +11,7 @@ import { createDoors, type Doors } from '../agent/doors.js'
 import { describeEvent } from '../agent/journal.js'
 import { createLedger } from '../agent/ledger.js'
 import { createReport } from '../agent/report.js'
-import { formatSessionKey } from '../agent/session-key.js'
+import { findSessionKey } from '../agent/session-key.js'
 import { findSystemAgentFolder, findUserAgentFolder } from '../core/agent-place.js'
 import { describeError } from '../core/agent-status.js'
 import type { ServedIdentity } from '../core/config.js'
@@ -254,7 +254,7 @@ function createParts(
       const source = await findPinSource(identity, { env, warn: () => undefined })
       return source !== undefined && asksPerson(source)
     },
-    formatSessionKey: (identity) => formatSessionKey(identity, env),
+    findSessionKey: (identity) => findSessionKey(identity, env),
     clock: { ...systemClock, now: context.now },
     random: Math.random,
     onEvent: (event) => log(...describeEvent(event)),

@@ -6,7 +6,7 @@
 import type { Options } from 'yargs'
 import { type Administer, withAdministration } from '../administration.js'
 import { HoldfastError } from '../core/errors.js'
-import { isPkcs11Uri } from '../core/identity.js'
+import { isPkcs11Uri, verifyTimeout } from '../core/identity.js'
 import { formatPkcs11Uri, type Pkcs11Uri, parsePkcs11Uri } from '../core/pkcs11-uri.js'
 import type { Context } from './context.js'
 import { DEBUG, FLAGS } from './options.js'
@@ -173,8 +173,6 @@ export function formatObject(uri: Pkcs11Uri, type?: 'private' | 'cert'): string 
   return formatPkcs11Uri(type === undefined ? uri : { ...uri, type })
 }
 
-const MAX_TIMEOUT_SECONDS = 24 * 60 * 60
-
 /**
  * Lends the token child that the flags mean; what a person should know goes to stderr.
  * @throws HoldfastError USAGE, URI_INVALID, and those of the requests
@@ -185,15 +183,7 @@ export async function withToken<T>(
   use: (administer: Administer) => Promise<T>,
 ): Promise<T> {
   const { token, tokenTimeout, debug } = argv
-  if (
-    tokenTimeout !== undefined &&
-    !(Number.isInteger(tokenTimeout) && tokenTimeout > 0 && tokenTimeout <= MAX_TIMEOUT_SECONDS)
-  ) {
-    throw new HoldfastError(
-      'USAGE',
-      `--token-timeout must be a whole number of seconds, from 1 to ${MAX_TIMEOUT_SECONDS}`,
-    )
-  }
+  verifyTimeout('--token-timeout', tokenTimeout)
   const settings = { ...argv, uris: isPkcs11Uri(token) ? [token] : [] }
   const surroundings = {
     ...context,

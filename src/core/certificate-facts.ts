@@ -4,7 +4,13 @@
  */
 
 import { createHash, X509Certificate } from 'node:crypto'
-import { type Certificate, type ClockFacts, formatTime, verifyEndEntity } from './certificate.js'
+import {
+  type Certificate,
+  type ClockFacts,
+  formatSerial,
+  formatTime,
+  verifyEndEntity,
+} from './certificate.js'
 import { HoldfastError } from './errors.js'
 import { findExpiryWarning } from './expiry.js'
 import { describeKeyType } from './public-key.js'
@@ -68,7 +74,7 @@ export function readCertificateFacts(certificate: Certificate, clock: ClockFacts
   return {
     subject: formatLines(read.subject),
     issuer: formatLines(read.issuer),
-    serialNumber: { decimal: serialNumber.toString(), hex: formatHex(serialNumber) },
+    serialNumber: { decimal: serialNumber.toString(), hex: formatSerial(certificate) },
     notBefore: formatTime(notBefore),
     notAfter: formatTime(notAfter),
     keyType: findKeyType(certificate),
@@ -96,11 +102,6 @@ function readWithOpenSsl(der: Uint8Array): X509Certificate {
 
 function formatLines(name: string | undefined): string {
   return name?.trimEnd().replaceAll('\n', ', ') ?? ''
-}
-
-function formatHex(number: bigint): string {
-  const hex = number.toString(16)
-  return hex.length % 2 === 0 ? hex : `0${hex}`
 }
 
 function findKeyType({ publicKeyInfo }: Certificate): string {

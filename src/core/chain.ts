@@ -4,7 +4,7 @@
  */
 
 import { X509Certificate } from 'node:crypto'
-import { type Certificate, describe } from './certificate.js'
+import { type Certificate, describe, parseCertificate } from './certificate.js'
 import { HoldfastError } from './errors.js'
 
 /**
@@ -12,6 +12,17 @@ import { HoldfastError } from './errors.js'
  * @see https://docs.aws.amazon.com/rolesanywhere/latest/userguide/authentication.html
  */
 const MAX_CHAIN_LENGTH = 5
+
+/** What lies beside a leaf in a token may be anything: of it, what can be parsed. Only what the user named must parse. */
+export function readCandidates(ders: readonly Uint8Array[]): Certificate[] {
+  return ders.flatMap((der) => {
+    try {
+      return [parseCertificate(der)]
+    } catch {
+      return []
+    }
+  })
+}
 
 /**
  * The intermediates above `leaf`, nearest first: each found by issuer name and verified signature. The leaf

@@ -3,6 +3,7 @@
  * Names are those of the flags in camel case.
  */
 
+import { HoldfastError } from './errors.js'
 import { formatPkcs11Uri, parsePkcs11Uri } from './pkcs11-uri.js'
 
 /** Fields that are absent were not named anywhere. Paths are ready to open. */
@@ -63,6 +64,23 @@ export function mergeIdentity<Configured extends Identity>(flags: Identity, conf
     }
   }
   return { ...rest, ...named }
+}
+
+/** A day: more than anything takes, and less than timers can count. */
+const MAX_TIMEOUT_SECONDS = 24 * 60 * 60
+
+/**
+ * Refuses a time limit that cannot be meant.
+ * @param name what the user calls it
+ * @throws HoldfastError USAGE
+ */
+export function verifyTimeout(name: string, seconds: number | undefined): void {
+  if (seconds === undefined || (Number.isInteger(seconds) && seconds > 0 && seconds <= MAX_TIMEOUT_SECONDS))
+    return
+  throw new HoldfastError(
+    'USAGE',
+    `${name} must be a whole number of seconds, from 1 to ${MAX_TIMEOUT_SECONDS}`,
+  )
 }
 
 /** True if `text` is a PKCS#11 URI and not the path of a file. */

@@ -7,12 +7,11 @@ import {
   type Certificate,
   type ClockFacts,
   describe,
-  parseCertificate,
   signingAlgorithmOf,
   verifySuitable,
   verifyValidity,
 } from '../core/certificate.js'
-import { findChain } from '../core/chain.js'
+import { findChain, readCandidates } from '../core/chain.js'
 import type { Examination, Examined, Outcome } from '../core/diagnosis.js'
 import { findExpiryWarning } from '../core/expiry.js'
 import type { Identity } from '../core/identity.js'
@@ -92,18 +91,10 @@ function examineExpiry(certificate: Certificate, clock: ClockFacts): Examined<un
 async function examineChain(identity: Identity, found: FoundCertificate): Promise<Examined<Chain>> {
   const { certificate, others } = found
   const named = identity.intermediates === undefined ? [] : await readCertificates(identity.intermediates)
-  const intermediates = findChain(certificate, [...others.flatMap(tolerantParse), ...named])
+  const intermediates = findChain(certificate, [...readCandidates(others), ...named])
   const top = formatName((intermediates.at(-1) ?? certificate).issuer)
   return {
     value: { certificate, intermediates },
     message: tell`${intermediates.length} intermediate certificate${shown(intermediates.length === 1 ? '' : 's')}; the trust anchor must have the certificate of ${quoted(top)}`,
-  }
-}
-
-function tolerantParse(der: Uint8Array): Certificate[] {
-  try {
-    return [parseCertificate(der)]
-  } catch {
-    return []
   }
 }

@@ -11,7 +11,7 @@ import { findProxy } from '../core/proxy.js'
 import type { Reply } from '../core/refusal.js'
 import { listed, quoted, shown, type Told, tell } from '../core/told.js'
 import { withDeadline } from '../io/deadline.js'
-import type { DoneStep, IssuerName } from '../io/network/exchange.js'
+import { addressOf, type DoneStep, type IssuerName } from '../io/network/exchange.js'
 import { type Probe, probeRolesAnywhere } from '../io/network/probe.js'
 import { type RouteOptions, readCaBundle } from '../io/network/roles-anywhere.js'
 
@@ -44,12 +44,12 @@ export async function checkNetwork(
 
   const dns = await examination.check('dns', { proxy, roots }, () => examineLookup(first!, probe))
   const tcp = await examination.check('tcp', { dns }, () => {
-    return examineStep(probe, 'connected', () => tell`connected to ${addressOf(first!)}`)
+    return examineStep(probe, 'connected', () => tell`connected to ${shown(addressOf(first!))}`)
   })
   const usesProxy = proxy.passed && proxy.value !== undefined
   const way = usesProxy
     ? await examination.check('tunnel', { tcp, endpoint }, ({ endpoint }) =>
-        examineStep(probe, 'tunnelled', () => tell`the proxy leads to ${addressOf(endpoint)}`),
+        examineStep(probe, 'tunnelled', () => tell`the proxy leads to ${shown(addressOf(endpoint))}`),
       )
     : tcp
   const tls = await examination.check('tls', { way, endpoint }, ({ endpoint }) =>
@@ -70,7 +70,7 @@ function examineProxy(
   const message =
     proxy === undefined
       ? tell`none on the way to ${shown(endpoint.host)}`
-      : tell`${addressOf(proxy.url)}, of HTTPS_PROXY${proxy.authorization === undefined ? tell`` : tell`, with a password`}`
+      : tell`${shown(addressOf(proxy.url))}, of HTTPS_PROXY${proxy.authorization === undefined ? tell`` : tell`, with a password`}`
   return { value: proxy?.url, message }
 }
 
@@ -190,9 +190,4 @@ function examineClock(reply: Reply, now: Date, buildDate: Date | undefined): Exa
     message: explainClockSkew(now, theirs),
     troubles: trouble === undefined ? [] : [trouble],
   }
-}
-
-function addressOf(url: URL): Told {
-  const port = url.port || (url.protocol === 'https:' ? '443' : '80')
-  return shown(`${url.hostname}:${port}`)
 }

@@ -51,10 +51,7 @@ async function setUp(identities: Record<string, ServedIdentity> = { edge: { role
         }
       },
     asksPerson: async () => false,
-    formatSessionKey: ({ roleArn }) => {
-      if (roleArn === undefined) throw new HoldfastError('USAGE', 'no role')
-      return roleArn
-    },
+    findSessionKey: ({ roleArn }) => roleArn,
     onEvent: (event) => world.events.push(event),
   }
   const agent = await createAgent(parts)

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { resolve } from 'node:path'
-import { formatSessionKey } from '../../src/agent/session-key.js'
+import { findSessionKey, formatSessionKey } from '../../src/agent/session-key.js'
 import type { Identity } from '../../src/core/identity.js'
 
 const IDENTITY: Identity = {
@@ -59,5 +59,17 @@ describe('formatSessionKey', () => {
 
   it('holds no PIN', () => {
     assert.doesNotMatch(key({ pkcs11Uri: 'pkcs11:token=edge?pin-value=314159' }), /314159|pin/)
+  })
+})
+
+describe('findSessionKey', () => {
+  it('is the same', () => {
+    assert.equal(findSessionKey(IDENTITY, {}), formatSessionKey(IDENTITY, {}))
+  })
+
+  it('is undefined for an identity without a role', () => {
+    const { roleArn: _, ...half } = IDENTITY
+    assert.throws(() => formatSessionKey(half, {}), { code: 'USAGE' })
+    assert.equal(findSessionKey(half, {}), undefined)
   })
 })

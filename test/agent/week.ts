@@ -45,7 +45,7 @@ const agent = await createAgent({
       signal: new AbortController().signal,
     }),
   asksPerson: async () => false,
-  formatSessionKey: () => '',
+  findSessionKey: () => '',
   onEvent: ({ kind }) => {
     if (kind === 'refreshed') refreshes++
   },

@@ -55,7 +55,7 @@ export async function createShortSessions({
       return session
     },
     asksPerson: async () => false,
-    formatSessionKey: () => '',
+    findSessionKey: () => '',
     clock: systemClock,
     random: Math.random,
     onEvent: () => undefined,
