@@ -1,19 +1,19 @@
 /**
  * Administration of a token from the program's side: the flags of a command become the places of its PINs, and each
- * request of core/admin-protocol goes to one token child, with one login for all of them.
+ * request of core/pkcs11/admin-protocol goes to one token child, with one login for all of them.
  */
 
+import type { Identity } from './core/config/identity.js'
+import type { PinRole, PinSource } from './core/pin/pin.js'
+import { stateDirectories } from './core/pin/pin-record.js'
 import {
   type AdminOperation,
   type AdminRequest,
   parseAdminReply,
   type ReplyOf,
   type RequestOf,
-} from './core/admin-protocol.js'
-import type { Identity } from './core/identity.js'
-import type { PinRole, PinSource } from './core/pin.js'
-import { stateDirectories } from './core/pin-record.js'
-import { formatPkcs11Uri, type Pkcs11Uri, parsePkcs11Uri } from './core/pkcs11-uri.js'
+} from './core/pkcs11/admin-protocol.js'
+import { formatPkcs11Uri, type Pkcs11Uri, parsePkcs11Uri } from './core/pkcs11/pkcs11-uri.js'
 import { withTokenChild } from './io/token-process.js'
 import { chooseRarePin, chooseUserPin, givePin, toChildPin } from './pin-answer.js'
 import { chooseModule, type SourceSurroundings, verifyMatchable } from './source.js'

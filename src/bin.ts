@@ -6,7 +6,7 @@
 
 import { existsSync } from 'node:fs'
 import { BUILD_DATE, VERSION } from './build.js'
-import { findCacheFolder } from './core/agent-place.js'
+import { findCacheFolder } from './core/agent/agent-place.js'
 import { HoldfastError } from './core/errors.js'
 import { formatPrintable, PIN_VALUE } from './core/printable.js'
 import { mayHaveAgent } from './io/agent-socket/presence.js'

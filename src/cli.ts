@@ -7,7 +7,7 @@ import type { Argv } from 'yargs'
 import type { Context } from './commands/context.js'
 import * as credentialProcess from './commands/credential-process.js'
 import { findPlainArguments } from './commands/plain-arguments.js'
-import { findContinuedCommand, formatCommand } from './core/aws-config.js'
+import { findContinuedCommand, formatCommand } from './core/aws-files/aws-config.js'
 import { HoldfastError } from './core/errors.js'
 import { PIN_VALUE } from './core/printable.js'
 

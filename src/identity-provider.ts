@@ -3,10 +3,10 @@
  * library meet here.
  */
 
-import type { Certificate } from './core/certificate.js'
+import { type Identity, verifyTimeout } from './core/config/identity.js'
 import type { CredentialProvider } from './core/credentials.js'
-import { type Identity, verifyTimeout } from './core/identity.js'
 import type { SignerSource } from './core/signer.js'
+import type { Certificate } from './core/x509/certificate.js'
 import { connectRolesAnywhere } from './io/network/roles-anywhere.js'
 import { readCertificates } from './io/pem-file.js'
 import { createProvider, parseSession } from './provider.js'

@@ -19,15 +19,15 @@
  */
 
 import { BUILD_DATE } from './build.js'
+import type { Identity } from './core/config/identity.js'
 import type { CredentialProvider } from './core/credentials.js'
 import { HoldfastError } from './core/errors.js'
-import type { Identity } from './core/identity.js'
 import { type Signer, toSignerSource } from './core/signer.js'
 import { createIdentityProvider } from './identity-provider.js'
 
+export type { Identity } from './core/config/identity.js'
 export type { CredentialProvider, Credentials } from './core/credentials.js'
 export { type ErrorCode, HoldfastError } from './core/errors.js'
-export type { Identity } from './core/identity.js'
 export type { Signer, SigningAlgorithm } from './core/signer.js'
 
 /** An identity with its three ARNs, and how to use it. Paths are relative to the current directory. */

@@ -3,8 +3,8 @@
  * itself, from the environment, a program or a person.
  */
 
+import { type Identity, isPkcs11Uri } from './core/config/identity.js'
 import { HoldfastError } from './core/errors.js'
-import { type Identity, isPkcs11Uri } from './core/identity.js'
 import {
   choosePinSource,
   formatPinPrompt,
@@ -12,9 +12,9 @@ import {
   type NamedPinSource,
   type PinSource,
   ROLE_WORDS,
-} from './core/pin.js'
-import { type Pkcs11Uri, parsePkcs11Uri, pinSourcePath } from './core/pkcs11-uri.js'
-import type { ChildPin, PinNeed } from './core/token-protocol.js'
+} from './core/pin/pin.js'
+import { type Pkcs11Uri, parsePkcs11Uri, pinSourcePath } from './core/pkcs11/pkcs11-uri.js'
+import type { ChildPin, PinNeed } from './core/pkcs11/token-protocol.js'
 import { withDeadline } from './io/deadline.js'
 import { findSystemdCredential } from './io/pin-file.js'
 

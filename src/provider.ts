@@ -7,29 +7,35 @@
  */
 
 import { verify } from 'node:crypto'
-import { type Arn, parseProfileArn, parseRoleArn, parseTrustAnchorArn, verifyArnsAgree } from './core/arn.js'
+import type { Identity } from './core/config/identity.js'
+import type { CredentialProvider, Credentials } from './core/credentials.js'
+import { HoldfastError } from './core/errors.js'
+import {
+  type Arn,
+  parseProfileArn,
+  parseRoleArn,
+  parseTrustAnchorArn,
+  verifyArnsAgree,
+} from './core/roles-anywhere/arn.js'
+import {
+  CREATE_SESSION_PATH,
+  type CreateSessionRequest,
+  formatCreateSessionRequest,
+  parseCreateSessionReply,
+} from './core/roles-anywhere/create-session.js'
+import { chooseEndpoint } from './core/roles-anywhere/endpoint.js'
+import { explainRefusal, type Reply } from './core/roles-anywhere/refusal.js'
+import { type PreparedRequest, prepareRequest } from './core/roles-anywhere/sigv4-x509.js'
+import type { Signer, SignerSource } from './core/signer.js'
 import {
   type Certificate,
   describe,
   parseCertificate,
   publicKeyOf,
   verifyEndEntity,
-} from './core/certificate.js'
-import { findChain, readCandidates } from './core/chain.js'
-import {
-  CREATE_SESSION_PATH,
-  type CreateSessionRequest,
-  formatCreateSessionRequest,
-  parseCreateSessionReply,
-} from './core/create-session.js'
-import type { CredentialProvider, Credentials } from './core/credentials.js'
-import { chooseEndpoint } from './core/endpoint.js'
-import { HoldfastError } from './core/errors.js'
-import { findExpiryWarning } from './core/expiry.js'
-import type { Identity } from './core/identity.js'
-import { explainRefusal, type Reply } from './core/refusal.js'
-import type { Signer, SignerSource } from './core/signer.js'
-import { type PreparedRequest, prepareRequest } from './core/sigv4-x509.js'
+} from './core/x509/certificate.js'
+import { findChain, readCandidates } from './core/x509/chain.js'
+import { findExpiryWarning } from './core/x509/expiry.js'
 import { withDeadline } from './io/deadline.js'
 import type { Connection } from './io/network/roles-anywhere.js'
 

@@ -3,13 +3,18 @@
  * refused here, before anything is opened.
  */
 
-import type { Certificate } from './core/certificate.js'
+import { type Identity, isPkcs11Uri } from './core/config/identity.js'
 import { HoldfastError } from './core/errors.js'
-import { type Identity, isPkcs11Uri } from './core/identity.js'
-import { stateDirectories } from './core/pin-record.js'
-import { formatPkcs11Uri, type Pkcs11Uri, parsePkcs11Uri, unmatchableAttributes } from './core/pkcs11-uri.js'
+import { stateDirectories } from './core/pin/pin-record.js'
+import {
+  formatPkcs11Uri,
+  type Pkcs11Uri,
+  parsePkcs11Uri,
+  unmatchableAttributes,
+} from './core/pkcs11/pkcs11-uri.js'
+import { DEFAULT_MODULE, type ModuleReference, parseModuleReference } from './core/pkcs11/token-protocol.js'
 import type { SignerSource } from './core/signer.js'
-import { DEFAULT_MODULE, type ModuleReference, parseModuleReference } from './core/token-protocol.js'
+import type { Certificate } from './core/x509/certificate.js'
 import { createKeyFileSource, readCertificates } from './io/pem-file.js'
 import { createTokenSource, type TokenChild } from './io/token-process.js'
 import { asksPerson, chooseUserPin, givePin, type PinGiver, toChildPin } from './pin-answer.js'

@@ -4,10 +4,9 @@
  * own output on 1 and 2 is the parent's to capture or to throw away.
  */
 
-import { parseAdminRequest } from './core/admin-protocol.js'
-import { parseCertificate } from './core/certificate.js'
 import { HoldfastError } from './core/errors.js'
-import { parsePkcs11Uri } from './core/pkcs11-uri.js'
+import { parseAdminRequest } from './core/pkcs11/admin-protocol.js'
+import { parsePkcs11Uri } from './core/pkcs11/pkcs11-uri.js'
 import {
   type AdministerRequest,
   formatFailure,
@@ -16,7 +15,8 @@ import {
   type OpenRequest,
   type PinPlaces,
   PRELOAD,
-} from './core/token-protocol.js'
+} from './core/pkcs11/token-protocol.js'
+import { parseCertificate } from './core/x509/certificate.js'
 import { locateModule } from './io/module/locate.js'
 import { findObstacle, findRisk } from './io/module/obstacle.js'
 import { receiveBytes, receiveMessage, send } from './io/parent-channel.js'

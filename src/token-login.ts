@@ -14,10 +14,10 @@ import {
   verifyNewPinLength,
   verifyPinLength,
   verifyPinMayBeTried,
-} from './core/pin.js'
-import { isPinRefusal } from './core/pin-record.js'
-import { type TokenInfo, unpad } from './core/pkcs11-match.js'
-import type { ChildPin, GuardSettings, PinNeed, PinPlaces } from './core/token-protocol.js'
+} from './core/pin/pin.js'
+import { isPinRefusal } from './core/pin/pin-record.js'
+import { type TokenInfo, unpad } from './core/pkcs11/pkcs11-match.js'
+import type { ChildPin, GuardSettings, PinNeed, PinPlaces } from './core/pkcs11/token-protocol.js'
 import { findTpmStore } from './io/module/tpm-store.js'
 import { receiveBytes, receiveMessage, send } from './io/parent-channel.js'
 import { readPinFile } from './io/pin-file.js'

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { createPrivateKey, sign } from 'node:crypto'
 import { createServer } from 'node:net'
-import type { Identity } from '../src/core/identity.js'
+import type { Identity } from '../src/core/config/identity.js'
 import type { Signer } from '../src/core/signer.js'
 import { toSignerSource } from '../src/core/signer.js'
 import { quickStart } from '../src/emulator/quick-start.js'

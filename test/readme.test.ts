@@ -8,7 +8,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import { SETTINGS } from '../src/core/config.js'
+import { SETTINGS } from '../src/core/config/config.js'
 import { run } from './support/command.js'
 import { runHoldfast } from './support/program.js'
 

@@ -3,11 +3,11 @@
  * the files that identities name, and lets one after the other have the token.
  */
 
-import type { AgentRequest, GivenPin } from '../core/agent-protocol.js'
-import type { ServedIdentity } from '../core/config.js'
+import type { AgentRequest, GivenPin } from '../core/agent/agent-protocol.js'
+import type { ServedIdentity } from '../core/config/config.js'
 import type { CredentialProvider, Credentials } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
-import type { PinNeed } from '../core/token-protocol.js'
+import type { PinNeed } from '../core/pkcs11/token-protocol.js'
 import type { SessionParts } from './keeper.js'
 import { createQueue } from './queue.js'
 import type { Clock } from './refresher.js'

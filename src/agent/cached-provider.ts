@@ -12,10 +12,10 @@ import {
   formatCacheEntry,
   isAfter,
   type Usable,
-} from '../core/cache-entry.js'
+} from '../core/agent/cache-entry.js'
+import { type Identity, isPkcs11Uri } from '../core/config/identity.js'
 import type { CredentialProvider, Credentials } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
-import { type Identity, isPkcs11Uri } from '../core/identity.js'
 import { describeFault, openCacheFolder, readEntry, writeEntry } from '../io/cache-folder.js'
 import { type Release, tryLock, waitForTurn } from '../io/lock.js'
 import { systemClock } from '../io/steady-clock.js'

@@ -3,16 +3,16 @@
  * identity's credentials and takes no PIN, lest whoever may use the role could lock the token with wrong ones.
  */
 
-import { formatMetrics, METRICS_TYPE } from '../core/agent-metrics.js'
+import { formatMetrics, METRICS_TYPE } from '../core/agent/agent-metrics.js'
 import {
   type AgentReply,
   type AgentRequest,
   formatAgentReply,
   parseAgentRequest,
-} from '../core/agent-protocol.js'
-import type { AgentReport } from '../core/agent-status.js'
+} from '../core/agent/agent-protocol.js'
+import type { AgentReport } from '../core/agent/agent-status.js'
+import type { HttpHandler, HttpReply } from '../core/endpoints/http-message.js'
 import { HoldfastError } from '../core/errors.js'
-import type { HttpHandler, HttpReply } from '../core/http-message.js'
 import type { Agent } from './agent.js'
 import type { Ledger } from './ledger.js'
 

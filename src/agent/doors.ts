@@ -5,11 +5,11 @@
  */
 
 import { join } from 'node:path'
-import { AGENT_SOCKET, CONTROL_SOCKET, identitySocket, isControlSocket } from '../core/agent-place.js'
-import { MAX_REQUEST_BYTES } from '../core/agent-protocol.js'
-import type { ServedIdentity } from '../core/config.js'
+import { AGENT_SOCKET, CONTROL_SOCKET, identitySocket, isControlSocket } from '../core/agent/agent-place.js'
+import { MAX_REQUEST_BYTES } from '../core/agent/agent-protocol.js'
+import type { ServedIdentity } from '../core/config/config.js'
+import type { HttpHandler } from '../core/endpoints/http-message.js'
 import { HoldfastError } from '../core/errors.js'
-import type { HttpHandler } from '../core/http-message.js'
 import { findGroupId } from '../io/accounts.js'
 import { listenOnSocket, type UnixServer } from '../io/agent-socket/server.js'
 

@@ -5,18 +5,18 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { parseRoleArn, parseTrustAnchorArn } from '../core/arn.js'
-import type { ServedIdentity } from '../core/config.js'
-import { formatToken, TOKEN_BYTES } from '../core/consumer.js'
-import { answerContainerRequest, type ContainerEndpoint } from '../core/container-endpoint.js'
+import type { ServedIdentity } from '../core/config/config.js'
 import type { Credentials } from '../core/credentials.js'
-import { type Answer, answerShortage, errorReply } from '../core/endpoint-answer.js'
+import { formatToken, TOKEN_BYTES } from '../core/endpoints/consumer.js'
+import { answerContainerRequest, type ContainerEndpoint } from '../core/endpoints/container-endpoint.js'
+import { type Answer, answerShortage, errorReply } from '../core/endpoints/endpoint-answer.js'
+import type { HttpRequest } from '../core/endpoints/http-message.js'
+import { answerImdsRequest } from '../core/endpoints/imds.js'
+import type { ImdsTokens } from '../core/endpoints/imds-tokens.js'
+import { findForeignSign, listHosts } from '../core/endpoints/local-request.js'
+import type { Connection } from '../core/endpoints/socket-table.js'
 import { HoldfastError } from '../core/errors.js'
-import type { HttpRequest } from '../core/http-message.js'
-import { answerImdsRequest } from '../core/imds.js'
-import type { ImdsTokens } from '../core/imds-tokens.js'
-import { findForeignSign, listHosts } from '../core/local-request.js'
-import type { Connection } from '../core/socket-table.js'
+import { parseRoleArn, parseTrustAnchorArn } from '../core/roles-anywhere/arn.js'
 import { withDeadline } from '../io/deadline.js'
 import {
   type EndpointServer,

@@ -1,8 +1,8 @@
 /** What the agent writes into its log: the name of each event, and what is said of it. Never a secret. */
 
-import { describeError } from '../core/agent-status.js'
+import { describeError } from '../core/agent/agent-status.js'
+import type { LogFields } from '../core/agent/log-line.js'
 import { formatExpiration } from '../core/credentials.js'
-import type { LogFields } from '../core/log-line.js'
 import type { AgentEvent } from './agent.js'
 
 /** An event's name and fields. */

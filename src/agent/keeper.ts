@@ -4,13 +4,13 @@
  * arrays, and leaves behind what was in them.
  */
 
-import type { GivenPin } from '../core/agent-protocol.js'
-import type { Certificate } from '../core/certificate.js'
+import type { GivenPin } from '../core/agent/agent-protocol.js'
+import { isTransient } from '../core/agent/refresh-schedule.js'
 import type { CredentialProvider, Credentials } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
-import { verifyPinMayBeTried } from '../core/pin.js'
-import { isTransient } from '../core/refresh-schedule.js'
-import type { PinNeed } from '../core/token-protocol.js'
+import { verifyPinMayBeTried } from '../core/pin/pin.js'
+import type { PinNeed } from '../core/pkcs11/token-protocol.js'
+import type { Certificate } from '../core/x509/certificate.js'
 import type { PinGiver } from '../pin-answer.js'
 import { type Clock, createRefresher, type RefresherState } from './refresher.js'
 import type { TakeOptions } from './shelf.js'

@@ -3,8 +3,8 @@
  * reports here.
  */
 
+import type { LogFields } from '../core/agent/log-line.js'
 import { formatExpiration } from '../core/credentials.js'
-import type { LogFields } from '../core/log-line.js'
 
 /** One request for credentials, and how it ended. */
 export interface Handout {

@@ -3,10 +3,10 @@
  * a browser reads them.
  */
 
-import { formatMetrics, METRICS_TYPE } from '../core/agent-metrics.js'
-import type { AgentReport } from '../core/agent-status.js'
-import { textReply } from '../core/endpoint-answer.js'
-import { findForeignSign, listHosts } from '../core/local-request.js'
+import { formatMetrics, METRICS_TYPE } from '../core/agent/agent-metrics.js'
+import type { AgentReport } from '../core/agent/agent-status.js'
+import { textReply } from '../core/endpoints/endpoint-answer.js'
+import { findForeignSign, listHosts } from '../core/endpoints/local-request.js'
 import { type EndpointServer, startEndpointServer } from '../io/endpoint-server.js'
 
 /** What is told, and where. */

@@ -3,9 +3,9 @@
  * is taken away, and in between what is still good stays, whatever fails.
  */
 
+import { isTransient } from '../core/agent/refresh-schedule.js'
 import { type CredentialProvider, type Credentials, formatExpiration } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
-import { isTransient } from '../core/refresh-schedule.js'
 import { type Clock, createRefresher } from './refresher.js'
 
 /** The profile as it stands in the file. Both reject if the file is then as it was. */

@@ -6,9 +6,14 @@
  * machine knows nothing of a time that was wrong at the issue. What is older by one of them is older.
  */
 
+import {
+  planAttendedRefresh,
+  planRefresh,
+  planRetry,
+  planRetryOnDemand,
+} from '../core/agent/refresh-schedule.js'
 import type { CredentialProvider, Credentials } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
-import { planAttendedRefresh, planRefresh, planRetry, planRetryOnDemand } from '../core/refresh-schedule.js'
 import type { TakeOptions } from './shelf.js'
 
 /** The clocks, and what wakes the program up. */

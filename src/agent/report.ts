@@ -1,6 +1,6 @@
 /** The agent's report of itself, for `holdfast status` and for metrics. */
 
-import { type AgentReport, describeError, toIdentityReport } from '../core/agent-status.js'
+import { type AgentReport, describeError, toIdentityReport } from '../core/agent/agent-status.js'
 import { formatExpiration } from '../core/credentials.js'
 import type { Agent } from './agent.js'
 import type { Ledger } from './ledger.js'

@@ -4,7 +4,7 @@
  */
 
 import { isDeepStrictEqual } from 'node:util'
-import type { ServedIdentity } from '../core/config.js'
+import type { ServedIdentity } from '../core/config/config.js'
 import { HoldfastError } from '../core/errors.js'
 import { createQueue } from './queue.js'
 import { createServed, type Served, type ServedParts } from './served.js'

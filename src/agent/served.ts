@@ -3,11 +3,11 @@
  * are still those that it was read from.
  */
 
-import { formatSerial } from '../core/certificate.js'
-import type { ServedIdentity } from '../core/config.js'
+import type { ServedIdentity } from '../core/config/config.js'
+import { isPkcs11Uri } from '../core/config/identity.js'
 import { HoldfastError } from '../core/errors.js'
-import { isPkcs11Uri } from '../core/identity.js'
-import { parsePkcs11Uri, pinSourcePath } from '../core/pkcs11-uri.js'
+import { parsePkcs11Uri, pinSourcePath } from '../core/pkcs11/pkcs11-uri.js'
+import { formatSerial } from '../core/x509/certificate.js'
 import type { AgentParts } from './agent.js'
 import { createKeeper, type Keeper, type KeeperState } from './keeper.js'
 

@@ -4,8 +4,8 @@
  */
 
 import { resolve } from 'node:path'
-import { type Identity, isPkcs11Uri } from '../core/identity.js'
-import { formatPkcs11Uri, parsePkcs11Uri } from '../core/pkcs11-uri.js'
+import { type Identity, isPkcs11Uri } from '../core/config/identity.js'
+import { formatPkcs11Uri, parsePkcs11Uri } from '../core/pkcs11/pkcs11-uri.js'
 import { parseSession } from '../provider.js'
 
 /**

@@ -4,10 +4,10 @@
  */
 
 import { X509Certificate } from 'node:crypto'
-import { type Certificate, parseCertificatesPem } from '../core/certificate.js'
-import type { NameAttribute } from '../core/distinguished-name.js'
 import { HoldfastError } from '../core/errors.js'
-import { formatPem } from '../core/pem.js'
+import { type Certificate, parseCertificatesPem } from '../core/x509/certificate.js'
+import type { NameAttribute } from '../core/x509/distinguished-name.js'
+import { formatPem } from '../core/x509/pem.js'
 import { addCaFile, createCaFolder, findCaFile, removeCaFile, verifyHands } from '../io/ca-folder.js'
 import { issueAuthority } from './issue.js'
 import type { KeyRecord } from './key.js'

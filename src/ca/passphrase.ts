@@ -4,7 +4,7 @@
  */
 
 import { HoldfastError } from '../core/errors.js'
-import type { SecretWords } from '../core/pin.js'
+import type { SecretWords } from '../core/pin/pin.js'
 import { runAskpass } from '../io/askpass.js'
 import { withDeadline } from '../io/deadline.js'
 import { readPinFile } from '../io/pin-file.js'

@@ -5,15 +5,15 @@
 
 import { X509Certificate } from 'node:crypto'
 import { join } from 'node:path'
+import { HoldfastError } from '../core/errors.js'
 import {
   type Certificate,
   type ClockFacts,
   formatTime,
   parseCertificatesPem,
   verifyEndEntity,
-} from '../core/certificate.js'
-import { HoldfastError } from '../core/errors.js'
-import { formatPem } from '../core/pem.js'
+} from '../core/x509/certificate.js'
+import { formatPem } from '../core/x509/pem.js'
 import { addCaFile, findCaFile, listRecords } from '../io/ca-folder.js'
 import { type Authority, verifySigned } from './authority.js'
 import { issueEndEntity, issueRevocationList, parseThisUpdate } from './issue.js'

@@ -6,9 +6,9 @@
 import 'reflect-metadata'
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
-import { type DerElement, readElement, readElements } from '../core/der.js'
-import { findNameFault, findUntaggable, type NameAttribute } from '../core/distinguished-name.js'
 import { HoldfastError } from '../core/errors.js'
+import { type DerElement, readElement, readElements } from '../core/x509/der.js'
+import { findNameFault, findUntaggable, type NameAttribute } from '../core/x509/distinguished-name.js'
 
 /** What shall be certified, verified as far as a request tells. */
 export interface CertificateRequest {

@@ -4,7 +4,7 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import type { Certificate } from '../core/certificate.js'
+import type { Certificate } from '../core/x509/certificate.js'
 
 /** A new one. */
 export function newSerialNumber(random: (size: number) => Buffer = randomBytes): string {

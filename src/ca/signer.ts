@@ -4,7 +4,7 @@
 
 import { createPublicKey, generateKeyPair, type KeyObject, sign } from 'node:crypto'
 import { promisify } from 'node:util'
-import type { KeyType } from '../core/admin-protocol.js'
+import type { KeyType } from '../core/pkcs11/admin-protocol.js'
 
 /** Holds the private key of a CA. All signatures are with SHA-256. */
 export interface CaSigner {

@@ -4,7 +4,7 @@
  */
 
 import { findSessionKey } from '../agent/session-key.js'
-import { isControlSocket, listAgentFolders } from '../core/agent-place.js'
+import { isControlSocket, listAgentFolders } from '../core/agent/agent-place.js'
 import {
   type AgentPath,
   type AgentReply,
@@ -12,13 +12,13 @@ import {
   formatAgentRequest,
   type GivenPin,
   parseAgentReply,
-} from '../core/agent-protocol.js'
-import type { ServedIdentity } from '../core/config.js'
+} from '../core/agent/agent-protocol.js'
+import type { ServedIdentity } from '../core/config/config.js'
 import type { Credentials } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
-import { formatPinSource } from '../core/pin.js'
+import { formatPinSource } from '../core/pin/pin.js'
+import type { PinNeed } from '../core/pkcs11/token-protocol.js'
 import { formatPrintable } from '../core/printable.js'
-import type { PinNeed } from '../core/token-protocol.js'
 import { findUserId } from '../io/accounts.js'
 import { callAgent, findSockets } from '../io/agent-socket/client.js'
 import { findPinSource, givePin } from '../pin-answer.js'

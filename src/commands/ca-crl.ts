@@ -2,8 +2,8 @@
 
 import type { Argv } from 'yargs'
 import type { RevocationList } from '../ca/register.js'
-import { formatTime, verifyValidity } from '../core/certificate.js'
 import { quoteForShell } from '../core/shell.js'
+import { formatTime, verifyValidity } from '../core/x509/certificate.js'
 import { caDirectory } from '../io/ca-folder.js'
 import { writeOutput } from '../io/output-file.js'
 import { keyOptions, SIGNING_OPTIONS, type SigningArguments, verifyDays } from './ca-options.js'

@@ -1,8 +1,8 @@
 /** `holdfast ca list`: the certificates that the CA has issued, and which of them are good. */
 
 import type { Argv } from 'yargs'
-import { formatTime } from '../core/certificate.js'
 import { formatPrintable } from '../core/printable.js'
+import { formatTime } from '../core/x509/certificate.js'
 import { caDirectory } from '../io/ca-folder.js'
 import { CA_OPTIONS, type CaArguments } from './ca-options.js'
 import type { Context } from './context.js'

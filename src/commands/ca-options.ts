@@ -1,8 +1,8 @@
 /** The flags that the commands of the local CA share, and what they come to. */
 
 import type { Options } from 'yargs'
-import type { NameAttribute } from '../core/distinguished-name.js'
 import { HoldfastError } from '../core/errors.js'
+import type { NameAttribute } from '../core/x509/distinguished-name.js'
 import type { Context } from './context.js'
 
 /** Parsed flags of every command of the CA. */

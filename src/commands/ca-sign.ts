@@ -2,9 +2,9 @@
 
 import type { Argv } from 'yargs'
 import type { IssuedCertificate } from '../ca/register.js'
-import { formatTime, verifyValidity } from '../core/certificate.js'
-import { parseDistinguishedName } from '../core/distinguished-name.js'
 import { formatPrintable } from '../core/printable.js'
+import { formatTime, verifyValidity } from '../core/x509/certificate.js'
+import { parseDistinguishedName } from '../core/x509/distinguished-name.js'
 import { caDirectory } from '../io/ca-folder.js'
 import { writeOutput } from '../io/output-file.js'
 import { readSmallFile } from '../io/pem-file.js'

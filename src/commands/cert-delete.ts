@@ -1,9 +1,9 @@
 /** `holdfast cert delete`: removes a certificate from a token; its key stays. */
 
 import type { Argv } from 'yargs'
-import { chooseCertificate, nameObject, readStored } from '../core/object-choice.js'
+import { chooseCertificate, nameObject, readStored } from '../core/pkcs11/object-choice.js'
+import { nameToken } from '../core/pkcs11/token-facts.js'
 import { formatPrintable } from '../core/printable.js'
-import { nameToken } from '../core/token-facts.js'
 import { confirmLoss } from './confirmation.js'
 import type { Context } from './context.js'
 import { report } from './report.js'

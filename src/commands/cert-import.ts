@@ -1,12 +1,12 @@
 /** `holdfast cert import [FILE]`: puts a certificate, and the chain above it, into the token that has its key. */
 
 import type { Argv } from 'yargs'
-import { type Certificate, describe, verifyEndEntity } from '../core/certificate.js'
 import { HoldfastError } from '../core/errors.js'
-import { findExpiryWarning } from '../core/expiry.js'
-import { nameObject, readStored } from '../core/object-choice.js'
+import { nameObject, readStored } from '../core/pkcs11/object-choice.js'
+import { nameToken } from '../core/pkcs11/token-facts.js'
 import { formatPrintable } from '../core/printable.js'
-import { nameToken } from '../core/token-facts.js'
+import { type Certificate, describe, verifyEndEntity } from '../core/x509/certificate.js'
+import { findExpiryWarning } from '../core/x509/expiry.js'
 import { parseCertificates, readCertificates } from '../io/pem-file.js'
 import { readStandardInput } from '../io/standard-input.js'
 import { describeEntry } from './certificate-report.js'

@@ -1,7 +1,7 @@
 /** `holdfast cert list`: the certificates in a token. */
 
 import type { Argv } from 'yargs'
-import { readStored } from '../core/object-choice.js'
+import { readStored } from '../core/pkcs11/object-choice.js'
 import { formatPrintable } from '../core/printable.js'
 import { describeEntry, formatEntry } from './certificate-report.js'
 import type { Context } from './context.js'

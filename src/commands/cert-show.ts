@@ -4,13 +4,13 @@
  */
 
 import type { Argv } from 'yargs'
-import type { KeyFacts } from '../core/admin-protocol.js'
-import type { Certificate } from '../core/certificate.js'
-import { readCertificateFacts } from '../core/certificate-facts.js'
 import { HoldfastError } from '../core/errors.js'
-import { chooseCertificate, nameObject, readStored } from '../core/object-choice.js'
-import { formatPem } from '../core/pem.js'
+import type { KeyFacts } from '../core/pkcs11/admin-protocol.js'
+import { chooseCertificate, nameObject, readStored } from '../core/pkcs11/object-choice.js'
 import { formatPrintable } from '../core/printable.js'
+import type { Certificate } from '../core/x509/certificate.js'
+import { readCertificateFacts } from '../core/x509/certificate-facts.js'
+import { formatPem } from '../core/x509/pem.js'
 import { readCertificates } from '../io/pem-file.js'
 import { formatFacts } from './certificate-report.js'
 import type { Context } from './context.js'

@@ -1,8 +1,8 @@
 /** How commands print a certificate, and what they print of one that cannot be read. */
 
-import type { Certificate } from '../core/certificate.js'
-import { type CertificateFacts, readCertificateFacts } from '../core/certificate-facts.js'
-import { nameObject, type ReadCertificate } from '../core/object-choice.js'
+import { nameObject, type ReadCertificate } from '../core/pkcs11/object-choice.js'
+import type { Certificate } from '../core/x509/certificate.js'
+import { type CertificateFacts, readCertificateFacts } from '../core/x509/certificate-facts.js'
 import type { Context } from './context.js'
 
 /** A certificate of a token, and what stands in it. */

@@ -5,12 +5,17 @@
 
 import { isAbsolute, resolve } from 'node:path'
 import type { Argv } from 'yargs'
-import { findWinningKey, formatCommand, formatProfileHeader, isProfileSection } from '../core/aws-config.js'
-import { IDENTITY_NAME, SETTINGS, type Setting } from '../core/config.js'
+import {
+  findWinningKey,
+  formatCommand,
+  formatProfileHeader,
+  isProfileSection,
+} from '../core/aws-files/aws-config.js'
+import { findValue, setValue } from '../core/aws-files/ini.js'
+import { IDENTITY_NAME, SETTINGS, type Setting } from '../core/config/config.js'
+import { type Identity, isPkcs11Uri } from '../core/config/identity.js'
 import { HoldfastError } from '../core/errors.js'
-import { type Identity, isPkcs11Uri } from '../core/identity.js'
-import { findValue, setValue } from '../core/ini.js'
-import { parsePkcs11Uri, pinSourcePath } from '../core/pkcs11-uri.js'
+import { parsePkcs11Uri, pinSourcePath } from '../core/pkcs11/pkcs11-uri.js'
 import { awsConfigPath, awsCredentialsPath, editAwsFile, readAwsFile } from '../io/aws-config-file.js'
 import { loadIdentity } from '../io/config-file.js'
 import { isExecutable, isOnPath } from '../io/executable.js'

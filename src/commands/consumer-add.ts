@@ -5,9 +5,9 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Argv } from 'yargs'
-import { IDENTITY_NAME } from '../core/config.js'
-import { formatToken, TOKEN_BYTES } from '../core/consumer.js'
-import { CONTAINER_PORT, formatContainerVariables } from '../core/container-endpoint.js'
+import { IDENTITY_NAME } from '../core/config/config.js'
+import { formatToken, TOKEN_BYTES } from '../core/endpoints/consumer.js'
+import { CONTAINER_PORT, formatContainerVariables } from '../core/endpoints/container-endpoint.js'
 import { HoldfastError } from '../core/errors.js'
 import { listConfigFiles, loadIdentity } from '../io/config-file.js'
 import { listConsumerFolders, locateConsumer, writeConsumer } from '../io/consumers/consumer-files.js'

@@ -1,7 +1,7 @@
 /** `holdfast consumer remove IDENTITY CONSUMER`: the program's token is worth nothing from now on. */
 
 import type { Argv } from 'yargs'
-import { IDENTITY_NAME } from '../core/config.js'
+import { IDENTITY_NAME } from '../core/config/config.js'
 import { HoldfastError } from '../core/errors.js'
 import { listConfigFiles } from '../io/config-file.js'
 import {

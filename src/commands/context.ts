@@ -23,7 +23,7 @@ export interface Context {
   readonly stdout: (text: string) => Promise<void>
   /** Writes one line to stderr; control characters are made visible. */
   readonly stderr: (line: string) => void
-  /** Writes one line to stderr as it is: only for lines made by core/log-line. */
+  /** Writes one line to stderr as it is: only for lines made by core/agent/log-line. */
   readonly log: (line: string) => void
   /** Has SIGHUP call `listener` from now on, and abort nothing. */
   readonly onHangup: (listener: () => void) => void

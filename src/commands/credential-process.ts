@@ -3,7 +3,7 @@
  */
 
 import type { Argv } from 'yargs'
-import type { ServedIdentity } from '../core/config.js'
+import type { ServedIdentity } from '../core/config/config.js'
 import { type Credentials, formatCredentialProcess } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
 import { mayHaveAgent } from '../io/agent-socket/presence.js'

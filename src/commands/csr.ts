@@ -4,11 +4,15 @@
  */
 
 import type { Argv } from 'yargs'
-import { createCertificateRequest, nameRequest, parseAlternativeNames } from '../core/certificate-request.js'
-import { parseDistinguishedName } from '../core/distinguished-name.js'
 import { HoldfastError } from '../core/errors.js'
-import { formatPem } from '../core/pem.js'
 import { formatPrintable } from '../core/printable.js'
+import {
+  createCertificateRequest,
+  nameRequest,
+  parseAlternativeNames,
+} from '../core/x509/certificate-request.js'
+import { parseDistinguishedName } from '../core/x509/distinguished-name.js'
+import { formatPem } from '../core/x509/pem.js'
 import { writeOutput } from '../io/output-file.js'
 import type { Context } from './context.js'
 import { report } from './report.js'

@@ -4,17 +4,17 @@
  */
 
 import type { Argv } from 'yargs'
+import type { Identity } from '../core/config/identity.js'
 import {
   createExamination,
   type Examined,
   type Finding,
   findVerdict,
   formatFinding,
-} from '../core/diagnosis.js'
+} from '../core/doctor/diagnosis.js'
+import { findRemedy } from '../core/doctor/remedy.js'
+import { quoted, shown, tell } from '../core/doctor/told.js'
 import { HoldfastError } from '../core/errors.js'
-import type { Identity } from '../core/identity.js'
-import { findRemedy } from '../core/remedy.js'
-import { quoted, shown, tell } from '../core/told.js'
 import { examine } from '../doctor/doctor.js'
 import type { Context } from './context.js'
 import { addIdentityOptions, type IdentityArguments, readIdentity } from './options.js'

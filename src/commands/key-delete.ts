@@ -1,9 +1,9 @@
 /** `holdfast key delete`: removes a key pair from a token, for ever. */
 
 import type { Argv } from 'yargs'
-import { chooseKey, nameObject } from '../core/object-choice.js'
+import { chooseKey, nameObject } from '../core/pkcs11/object-choice.js'
+import { nameToken } from '../core/pkcs11/token-facts.js'
 import { formatPrintable } from '../core/printable.js'
-import { nameToken } from '../core/token-facts.js'
 import { confirmLoss } from './confirmation.js'
 import type { Context } from './context.js'
 import { report } from './report.js'

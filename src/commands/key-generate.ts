@@ -1,12 +1,12 @@
 /** `holdfast key generate`: makes a key pair in a token, whose private half can sign and never leave. */
 
 import type { Argv } from 'yargs'
-import { KEY_TYPES, type KeyType } from '../core/admin-protocol.js'
-import { findKeyFaults } from '../core/key-facts.js'
-import { nameObject } from '../core/object-choice.js'
-import { formatPem } from '../core/pem.js'
+import { KEY_TYPES, type KeyType } from '../core/pkcs11/admin-protocol.js'
+import { findKeyFaults } from '../core/pkcs11/key-facts.js'
+import { nameObject } from '../core/pkcs11/object-choice.js'
+import { nameToken } from '../core/pkcs11/token-facts.js'
 import { formatPrintable } from '../core/printable.js'
-import { nameToken } from '../core/token-facts.js'
+import { formatPem } from '../core/x509/pem.js'
 import type { Context } from './context.js'
 import { report } from './report.js'
 import {

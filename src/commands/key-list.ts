@@ -1,9 +1,9 @@
 /** `holdfast key list`: the keys in a token, and whether each can do no more than sign. */
 
 import type { Argv } from 'yargs'
-import type { KeyFacts } from '../core/admin-protocol.js'
-import { findKeyFaults } from '../core/key-facts.js'
-import { nameObject } from '../core/object-choice.js'
+import type { KeyFacts } from '../core/pkcs11/admin-protocol.js'
+import { findKeyFaults } from '../core/pkcs11/key-facts.js'
+import { nameObject } from '../core/pkcs11/object-choice.js'
 import { formatPrintable } from '../core/printable.js'
 import type { Context } from './context.js'
 import { report } from './report.js'

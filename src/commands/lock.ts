@@ -3,7 +3,7 @@
  */
 
 import type { Argv } from 'yargs'
-import { formatAgentRequest, parseAgentReply } from '../core/agent-protocol.js'
+import { formatAgentRequest, parseAgentReply } from '../core/agent/agent-protocol.js'
 import { formatPrintable } from '../core/printable.js'
 import { askControl, unknownToAgent } from './ask-agent.js'
 import type { Context } from './context.js'

@@ -4,11 +4,11 @@
  */
 
 import type { Argv } from 'yargs'
-import type { ServedIdentity } from '../core/config.js'
+import type { ServedIdentity } from '../core/config/config.js'
+import { type Identity, isPkcs11Uri, mergeIdentity } from '../core/config/identity.js'
 import type { CredentialProvider } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
-import { type Identity, isPkcs11Uri, mergeIdentity } from '../core/identity.js'
-import { PRESET_NAMES } from '../core/module-preset.js'
+import { PRESET_NAMES } from '../core/pkcs11/module-preset.js'
 import { createIdentityProvider } from '../identity-provider.js'
 import type { Context } from './context.js'
 

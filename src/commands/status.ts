@@ -3,7 +3,7 @@
  */
 
 import type { Argv } from 'yargs'
-import { formatAgentReport, parseAgentReport } from '../core/agent-status.js'
+import { formatAgentReport, parseAgentReport } from '../core/agent/agent-status.js'
 import { askControl } from './ask-agent.js'
 import type { Context } from './context.js'
 import { AGENT_DIR } from './options.js'

@@ -2,8 +2,8 @@
 
 import type { Argv } from 'yargs'
 import { HoldfastError } from '../core/errors.js'
+import { chooseDoomedToken, chooseEmptySlot, nameToken, verifyLabelFree } from '../core/pkcs11/token-facts.js'
 import { formatPrintable } from '../core/printable.js'
-import { chooseDoomedToken, chooseEmptySlot, nameToken, verifyLabelFree } from '../core/token-facts.js'
 import { confirmLoss } from './confirmation.js'
 import type { Context } from './context.js'
 import { report } from './report.js'

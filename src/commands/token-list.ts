@@ -1,10 +1,10 @@
 /** `holdfast token list`: which tokens a module shows, how their PINs are doing, and what they can do. */
 
 import type { Argv } from 'yargs'
-import type { TokenFacts } from '../core/admin-protocol.js'
+import type { TokenFacts } from '../core/pkcs11/admin-protocol.js'
+import { describePin, hasPinPad, isMeant } from '../core/pkcs11/token-facts.js'
+import { formatList } from '../core/pkcs11/token-search.js'
 import { formatPrintable } from '../core/printable.js'
-import { describePin, hasPinPad, isMeant } from '../core/token-facts.js'
-import { formatList } from '../core/token-search.js'
 import type { Context } from './context.js'
 import { report } from './report.js'
 import { parseTokenUri, TOKEN_OPTIONS, type TokenArguments, withToken } from './token-options.js'

@@ -5,9 +5,9 @@
 
 import type { Options } from 'yargs'
 import { type Administer, withAdministration } from '../administration.js'
+import { isPkcs11Uri, verifyTimeout } from '../core/config/identity.js'
 import { HoldfastError } from '../core/errors.js'
-import { isPkcs11Uri, verifyTimeout } from '../core/identity.js'
-import { formatPkcs11Uri, type Pkcs11Uri, parsePkcs11Uri } from '../core/pkcs11-uri.js'
+import { formatPkcs11Uri, type Pkcs11Uri, parsePkcs11Uri } from '../core/pkcs11/pkcs11-uri.js'
 import type { Context } from './context.js'
 import { DEBUG, FLAGS } from './options.js'
 

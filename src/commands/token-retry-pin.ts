@@ -4,7 +4,7 @@
 
 import type { Argv } from 'yargs'
 import { HoldfastError } from '../core/errors.js'
-import { stateDirectories } from '../core/pin-record.js'
+import { stateDirectories } from '../core/pin/pin-record.js'
 import { formatPrintable } from '../core/printable.js'
 import { forgetPinRecords } from '../io/pin-guard/pin-guard.js'
 import type { Context } from './context.js'

@@ -1,7 +1,7 @@
 /** `holdfast token set-pin`: changes the user PIN of a token. */
 
 import type { Argv } from 'yargs'
-import { nameToken } from '../core/token-facts.js'
+import { nameToken } from '../core/pkcs11/token-facts.js'
 import type { Context } from './context.js'
 import { report } from './report.js'
 import {

@@ -1,7 +1,7 @@
 /** `holdfast token unblock`: the security officer sets the user PIN of a token, also one that is locked. */
 
 import type { Argv } from 'yargs'
-import { nameToken } from '../core/token-facts.js'
+import { nameToken } from '../core/pkcs11/token-facts.js'
 import type { Context } from './context.js'
 import { report } from './report.js'
 import {

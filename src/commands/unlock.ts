@@ -4,7 +4,7 @@
  */
 
 import type { Argv } from 'yargs'
-import { formatAgentRequest, type GivenPin, parseAgentReply } from '../core/agent-protocol.js'
+import { formatAgentRequest, type GivenPin, parseAgentReply } from '../core/agent/agent-protocol.js'
 import { formatPrintable } from '../core/printable.js'
 import { loadIdentity } from '../io/config-file.js'
 import { askControl, unknownToAgent, withPin } from './ask-agent.js'

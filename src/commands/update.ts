@@ -5,13 +5,13 @@
 
 import type { Argv } from 'yargs'
 import { keepProfile, type ProfileFile } from '../agent/profile-keeper.js'
-import { formatExpiration } from '../core/credentials.js'
 import {
   dropExpired,
   hasLongLivedKey,
   setCredentials,
   verifyCredentialsProfile,
-} from '../core/credentials-file.js'
+} from '../core/aws-files/credentials-file.js'
+import { formatExpiration } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
 import { awsCredentialsPath, editAwsFile, isOpenToOthers } from '../io/aws-config-file.js'
 import { withLock } from '../io/lock.js'

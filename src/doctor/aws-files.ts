@@ -3,17 +3,17 @@
  */
 
 import { isAbsolute } from 'node:path'
-import type { ProcessProfile } from '../core/aws-config.js'
+import type { ProcessProfile } from '../core/aws-files/aws-config.js'
+import { splitCommand } from '../core/aws-files/command-line.js'
 import {
   type AwsFiles,
   findCommandTroubles,
   findHoldfastProfiles,
   findKeyTroubles,
   findVariableTroubles,
-} from '../core/aws-diagnosis.js'
-import { splitCommand } from '../core/command-line.js'
-import type { Examination, Examined, Trouble } from '../core/diagnosis.js'
-import { listed, quoted, shown, tell } from '../core/told.js'
+} from '../core/doctor/aws-diagnosis.js'
+import type { Examination, Examined, Trouble } from '../core/doctor/diagnosis.js'
+import { listed, quoted, shown, tell } from '../core/doctor/told.js'
 import { awsConfigPath, awsCredentialsPath, readAwsFile } from '../io/aws-config-file.js'
 import { isExecutable, isOnPath } from '../io/executable.js'
 

@@ -3,6 +3,9 @@
  * @see https://docs.aws.amazon.com/rolesanywhere/latest/userguide/trust-model.html "Signature validation"
  */
 
+import type { Identity } from '../core/config/identity.js'
+import type { Examination, Examined, Outcome } from '../core/doctor/diagnosis.js'
+import { quoted, shown, type Told, tell } from '../core/doctor/told.js'
 import {
   type Certificate,
   type ClockFacts,
@@ -10,13 +13,10 @@ import {
   signingAlgorithmOf,
   verifySuitable,
   verifyValidity,
-} from '../core/certificate.js'
-import { findChain, readCandidates } from '../core/chain.js'
-import type { Examination, Examined, Outcome } from '../core/diagnosis.js'
-import { findExpiryWarning } from '../core/expiry.js'
-import type { Identity } from '../core/identity.js'
-import { formatName } from '../core/subject-name.js'
-import { quoted, shown, type Told, tell } from '../core/told.js'
+} from '../core/x509/certificate.js'
+import { findChain, readCandidates } from '../core/x509/chain.js'
+import { findExpiryWarning } from '../core/x509/expiry.js'
+import { formatName } from '../core/x509/subject-name.js'
 import { readCertificates } from '../io/pem-file.js'
 
 /** A certificate, and what lies beside it: in its token, or in its file. */

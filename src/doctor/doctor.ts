@@ -3,11 +3,11 @@
  * when what it needs has passed; nothing is tried that a credential would not try.
  */
 
-import type { ClockFacts } from '../core/certificate.js'
-import type { Examination, Outcome } from '../core/diagnosis.js'
-import { type Identity, isPkcs11Uri } from '../core/identity.js'
-import { formatPinSource } from '../core/pin.js'
-import { shown, tell } from '../core/told.js'
+import { type Identity, isPkcs11Uri } from '../core/config/identity.js'
+import type { Examination, Outcome } from '../core/doctor/diagnosis.js'
+import { shown, tell } from '../core/doctor/told.js'
+import { formatPinSource } from '../core/pin/pin.js'
+import type { ClockFacts } from '../core/x509/certificate.js'
 import type { Surroundings } from '../identity-provider.js'
 import { findPinSource } from '../pin-answer.js'
 import { createSource } from '../source.js'

@@ -1,9 +1,9 @@
 /** The check of the files that nothing refuses, though others could read or change them. */
 
-import type { Examination, Outcome, Trouble } from '../core/diagnosis.js'
-import { findFileTroubles } from '../core/file-diagnosis.js'
-import { type Identity, isPkcs11Uri } from '../core/identity.js'
-import { listed, shown, type Told, tell } from '../core/told.js'
+import { type Identity, isPkcs11Uri } from '../core/config/identity.js'
+import type { Examination, Outcome, Trouble } from '../core/doctor/diagnosis.js'
+import { findFileTroubles } from '../core/doctor/file-diagnosis.js'
+import { listed, shown, type Told, tell } from '../core/doctor/told.js'
 import { awsConfigPath, awsCredentialsPath } from '../io/aws-config-file.js'
 import { findFileFacts } from '../io/file-facts.js'
 

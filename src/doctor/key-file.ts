@@ -1,9 +1,9 @@
 /** The checks of a key in a file and its certificate. */
 
-import { parseCertificate } from '../core/certificate.js'
-import type { Examination, Outcome } from '../core/diagnosis.js'
-import type { Identity } from '../core/identity.js'
-import { shown, tell } from '../core/told.js'
+import type { Identity } from '../core/config/identity.js'
+import type { Examination, Outcome } from '../core/doctor/diagnosis.js'
+import { shown, tell } from '../core/doctor/told.js'
+import { parseCertificate } from '../core/x509/certificate.js'
 import { readCertificates } from '../io/pem-file.js'
 import { createSource, type SourceSurroundings } from '../source.js'
 import { type KeyOutcomes, tellCertificate } from './certificate.js'

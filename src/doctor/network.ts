@@ -4,12 +4,12 @@
  */
 
 import { isIP } from 'node:net'
-import { explainClockSkew, findClockTrouble } from '../core/clock.js'
-import type { Examination, Examined, Outcome } from '../core/diagnosis.js'
+import { explainClockSkew, findClockTrouble } from '../core/doctor/clock.js'
+import type { Examination, Examined, Outcome } from '../core/doctor/diagnosis.js'
+import { listed, quoted, shown, type Told, tell } from '../core/doctor/told.js'
 import { HoldfastError } from '../core/errors.js'
-import { findProxy } from '../core/proxy.js'
-import type { Reply } from '../core/refusal.js'
-import { listed, quoted, shown, type Told, tell } from '../core/told.js'
+import { findProxy } from '../core/roles-anywhere/proxy.js'
+import type { Reply } from '../core/roles-anywhere/refusal.js'
 import { withDeadline } from '../io/deadline.js'
 import { addressOf, type DoneStep, type IssuerName } from '../io/network/exchange.js'
 import { type Probe, probeRolesAnywhere } from '../io/network/probe.js'

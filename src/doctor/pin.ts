@@ -4,14 +4,20 @@
  */
 
 import { resolve } from 'node:path'
-import type { TokenFacts } from '../core/admin-protocol.js'
-import type { Examination, Examined, Outcome } from '../core/diagnosis.js'
+import type { Identity } from '../core/config/identity.js'
+import type { Examination, Examined, Outcome } from '../core/doctor/diagnosis.js'
+import { wantsLogin } from '../core/doctor/token-diagnosis.js'
+import { quoted, shown, tell } from '../core/doctor/told.js'
 import { HoldfastError } from '../core/errors.js'
-import type { Identity } from '../core/identity.js'
-import { formatPinSource, type PinIdentity, type PinSource, parsePin, verifyPinLength } from '../core/pin.js'
-import { stateDirectories } from '../core/pin-record.js'
-import { wantsLogin } from '../core/token-diagnosis.js'
-import { quoted, shown, tell } from '../core/told.js'
+import {
+  formatPinSource,
+  type PinIdentity,
+  type PinSource,
+  parsePin,
+  verifyPinLength,
+} from '../core/pin/pin.js'
+import { stateDirectories } from '../core/pin/pin-record.js'
+import type { TokenFacts } from '../core/pkcs11/admin-protocol.js'
 import { isExecutable, isOnPath } from '../io/executable.js'
 import { findTpmStore } from '../io/module/tpm-store.js'
 import { readPinFile } from '../io/pin-file.js'

@@ -2,12 +2,17 @@
  * The checks of what a session is asked for, and where: nothing is opened for them.
  */
 
-import { parseProfileArn, parseRoleArn, parseTrustAnchorArn, verifyArnsAgree } from '../core/arn.js'
-import { formatCreateSessionRequest } from '../core/create-session.js'
-import type { Examination, Examined, Outcome, Trouble } from '../core/diagnosis.js'
+import type { Identity } from '../core/config/identity.js'
+import type { Examination, Examined, Outcome, Trouble } from '../core/doctor/diagnosis.js'
+import { shown, tell } from '../core/doctor/told.js'
 import { HoldfastError } from '../core/errors.js'
-import type { Identity } from '../core/identity.js'
-import { shown, tell } from '../core/told.js'
+import {
+  parseProfileArn,
+  parseRoleArn,
+  parseTrustAnchorArn,
+  verifyArnsAgree,
+} from '../core/roles-anywhere/arn.js'
+import { formatCreateSessionRequest } from '../core/roles-anywhere/create-session.js'
 import { parseSession, type Session } from '../provider.js'
 
 /** Below it the AWS CLI, boto3 and .NET ask anew with almost every use: they want 15 minutes to be left. */

@@ -1,11 +1,11 @@
 /** The last check: one session, asked for and signed as every other. What comes of it is thrown away. */
 
-import type { Examination, Outcome } from '../core/diagnosis.js'
+import type { Identity } from '../core/config/identity.js'
+import type { Examination, Outcome } from '../core/doctor/diagnosis.js'
+import { asJson, quoted, saidBy, shown, type Told, tell } from '../core/doctor/told.js'
 import { HoldfastError } from '../core/errors.js'
-import type { Identity } from '../core/identity.js'
-import { blamesTrustPolicy } from '../core/refusal.js'
-import { createTrustStatement, formatName } from '../core/subject-name.js'
-import { asJson, quoted, saidBy, shown, type Told, tell } from '../core/told.js'
+import { blamesTrustPolicy } from '../core/roles-anywhere/refusal.js'
+import { createTrustStatement, formatName } from '../core/x509/subject-name.js'
 import { createIdentityProvider, type Surroundings } from '../identity-provider.js'
 import type { Session } from '../provider.js'
 import type { Chain } from './certificate.js'

@@ -4,11 +4,8 @@
  */
 
 import { type Administer, withAdministration } from '../administration.js'
-import type { ReplyOf } from '../core/admin-protocol.js'
-import type { Examination, Examined, Outcome, Trouble } from '../core/diagnosis.js'
-import { type Identity, isPkcs11Uri } from '../core/identity.js'
-import type { PinSource } from '../core/pin.js'
-import { parsePkcs11Uri } from '../core/pkcs11-uri.js'
+import { type Identity, isPkcs11Uri } from '../core/config/identity.js'
+import type { Examination, Examined, Outcome, Trouble } from '../core/doctor/diagnosis.js'
 import {
   examineKey,
   examineMechanism,
@@ -19,8 +16,11 @@ import {
   type ObjectUris,
   type TokenCertificate,
   wantsLogin,
-} from '../core/token-diagnosis.js'
-import { shown, tell } from '../core/told.js'
+} from '../core/doctor/token-diagnosis.js'
+import { shown, tell } from '../core/doctor/told.js'
+import type { PinSource } from '../core/pin/pin.js'
+import type { ReplyOf } from '../core/pkcs11/admin-protocol.js'
+import { parsePkcs11Uri } from '../core/pkcs11/pkcs11-uri.js'
 import { readCertificates } from '../io/pem-file.js'
 import { chooseLeaf, type SourceSurroundings } from '../source.js'
 import { type KeyOutcomes, tellCertificate } from './certificate.js'

@@ -4,15 +4,15 @@
  */
 
 import { type Administer, type AdminSettings, withAdministration } from '../administration.js'
+import { type Identity, isPkcs11Uri } from '../core/config/identity.js'
 import {
   type EnrolledPair,
   type EnrolmentRecord,
   mayBeSameKey,
   type UnfinishedEnrolment,
-} from '../core/enrolment.js'
+} from '../core/enroll/enrolment.js'
 import { HoldfastError } from '../core/errors.js'
-import { type Identity, isPkcs11Uri } from '../core/identity.js'
-import { formatPkcs11Uri, parsePkcs11Uri } from '../core/pkcs11-uri.js'
+import { formatPkcs11Uri, parsePkcs11Uri } from '../core/pkcs11/pkcs11-uri.js'
 import { removeFile } from '../io/exchange-file.js'
 import { type EnrolmentSurroundings, withType } from './enrolment.js'
 

@@ -6,19 +6,19 @@
 
 import type { Administer, AdminSettings } from '../administration.js'
 import { withAdministration } from '../administration.js'
-import type { KeyType } from '../core/admin-protocol.js'
-import { type Certificate, describe, parseCertificate, verifyEndEntity } from '../core/certificate.js'
+import type { Identity } from '../core/config/identity.js'
 import {
   chooseIssued,
   type EnrolledPair,
   type EnrolmentRecord,
   formatIdentityUri,
   type UnfinishedEnrolment,
-} from '../core/enrolment.js'
+} from '../core/enroll/enrolment.js'
 import { HoldfastError } from '../core/errors.js'
-import type { Identity } from '../core/identity.js'
-import { formatPem } from '../core/pem.js'
-import { formatPkcs11Uri, type Pkcs11Uri, parsePkcs11Uri } from '../core/pkcs11-uri.js'
+import type { KeyType } from '../core/pkcs11/admin-protocol.js'
+import { formatPkcs11Uri, type Pkcs11Uri, parsePkcs11Uri } from '../core/pkcs11/pkcs11-uri.js'
+import { type Certificate, describe, parseCertificate, verifyEndEntity } from '../core/x509/certificate.js'
+import { formatPem } from '../core/x509/pem.js'
 import { createIdentityProvider, type Surroundings } from '../identity-provider.js'
 import { removeFile } from '../io/exchange-file.js'
 import { createSource } from '../source.js'

@@ -3,11 +3,11 @@
  * EST server.
  */
 
-import type { Certificate } from '../core/certificate.js'
-import { chooseIssued } from '../core/enrolment.js'
+import { chooseIssued } from '../core/enroll/enrolment.js'
+import { readEstReply } from '../core/enroll/est.js'
 import { HoldfastError } from '../core/errors.js'
-import { readEstReply } from '../core/est.js'
-import { formatPem } from '../core/pem.js'
+import type { Certificate } from '../core/x509/certificate.js'
+import { formatPem } from '../core/x509/pem.js'
 import { withDeadline } from '../io/deadline.js'
 import { isThere } from '../io/exchange-file.js'
 import { runIssueCommand } from '../io/issue-command.js'

@@ -5,24 +5,24 @@
 
 import { randomBytes } from 'node:crypto'
 import { dirname, join, resolve } from 'node:path'
-import { KEY_TYPES, type KeyType } from '../core/admin-protocol.js'
-import { type Certificate, describe, parseCertificate } from '../core/certificate.js'
+import { parseConfig, SETTINGS } from '../core/config/config.js'
+import { editIdentity, type IdentityChanges } from '../core/config/config-edit.js'
+import { type Identity, isPkcs11Uri, mergeIdentity } from '../core/config/identity.js'
+import { keySettings } from '../core/enroll/enrolment.js'
+import { HoldfastError } from '../core/errors.js'
+import { KEY_TYPES, type KeyType } from '../core/pkcs11/admin-protocol.js'
+import { formatPkcs11Uri, parsePkcs11Uri } from '../core/pkcs11/pkcs11-uri.js'
+import { type Certificate, describe, parseCertificate } from '../core/x509/certificate.js'
 import {
   createCertificateRequest,
   nameLike,
   nameRequest,
   parseAlternativeNames,
   type RequestedNames,
-} from '../core/certificate-request.js'
-import { parseConfig, SETTINGS } from '../core/config.js'
-import { editIdentity, type IdentityChanges } from '../core/config-edit.js'
-import { parseDistinguishedName } from '../core/distinguished-name.js'
-import { keySettings } from '../core/enrolment.js'
-import { HoldfastError } from '../core/errors.js'
-import { formatTimeLeft } from '../core/expiry.js'
-import { type Identity, isPkcs11Uri, mergeIdentity } from '../core/identity.js'
-import { formatPkcs11Uri, parsePkcs11Uri } from '../core/pkcs11-uri.js'
-import { describeKeyType } from '../core/public-key.js'
+} from '../core/x509/certificate-request.js'
+import { parseDistinguishedName } from '../core/x509/distinguished-name.js'
+import { formatTimeLeft } from '../core/x509/expiry.js'
+import { describeKeyType } from '../core/x509/key-type.js'
 import type { Surroundings } from '../identity-provider.js'
 import { isThere } from '../io/exchange-file.js'
 import { parseSession } from '../provider.js'
@@ -41,7 +41,7 @@ export interface Wishes {
   readonly token?: string | undefined
   readonly keyType?: KeyType | undefined
   readonly subject?: string | undefined
-  /** Alternative names, as core/certificate-request reads them. */
+  /** Alternative names, as core/x509/certificate-request reads them. */
   readonly san?: string | undefined
   readonly certificateOut?: string | undefined
   /** Renew for the key that is there. */

@@ -4,7 +4,7 @@
  */
 
 import { join, resolve } from 'node:path'
-import { type EnrolmentRecord, NO_ENROLMENT, parseEnrolmentRecord } from '../core/enrolment.js'
+import { type EnrolmentRecord, NO_ENROLMENT, parseEnrolmentRecord } from '../core/enroll/enrolment.js'
 import { HoldfastError } from '../core/errors.js'
 import { editAwsFile, readAwsFile } from '../io/aws-config-file.js'
 import { isThere, makeFolder, removeFile, verifyHands } from '../io/exchange-file.js'

@@ -1,6 +1,6 @@
 /**
  * The AWS config and credentials files of this user: where they are, their text, and an edit that nobody sees half
- * done and that loses nobody else's. What is in them is core/ini, core/aws-config and core/credentials-file.
+ * done and that loses nobody else's. What is in them is core/aws-files/ini, core/aws-files/aws-config and core/aws-files/credentials-file.
  * @see https://docs.aws.amazon.com/sdkref/latest/guide/file-location.html
  */
 

@@ -1,6 +1,6 @@
 /**
  * The folder of cached credentials: in memory, in the hands of this user alone, gone with the machine or the login. What
- * is in its files is core/cache-entry; what somebody else could have written is not believed.
+ * is in its files is core/agent/cache-entry; what somebody else could have written is not believed.
  * @see https://specifications.freedesktop.org/basedir-spec/latest/ (XDG_RUNTIME_DIR)
  */
 
@@ -21,7 +21,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { findCacheFolder } from '../core/agent-place.js'
+import { findCacheFolder } from '../core/agent/agent-place.js'
 import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
 import { formatPrintable } from '../core/printable.js'
 

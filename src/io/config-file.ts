@@ -1,7 +1,7 @@
 /**
  * Finds and reads the config files: the user's and the system's, or the one that was named. Whoever can write
  * one chooses which module is loaded and which program is asked for the PIN, so a file or folder that others
- * can write is refused. What is in a file is core/config.
+ * can write is refused. What is in a file is core/config/config.
  * @see https://specifications.freedesktop.org/basedir-spec/latest/
  */
 
@@ -10,7 +10,7 @@ import { constants, lstatSync, readlinkSync } from 'node:fs'
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
-import { holdsPin, parseConfig, type ServedIdentity } from '../core/config.js'
+import { holdsPin, parseConfig, type ServedIdentity } from '../core/config/config.js'
 import { HoldfastError } from '../core/errors.js'
 import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
 

@@ -7,9 +7,9 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import type { HttpReply, HttpRequest } from '../core/endpoints/http-message.js'
+import type { Connection } from '../core/endpoints/socket-table.js'
 import { HoldfastError } from '../core/errors.js'
-import type { HttpReply, HttpRequest } from '../core/http-message.js'
-import type { Connection } from '../core/socket-table.js'
 
 /** Connections that may be open without a request in work. */
 const MAX_WAITING = 256

@@ -1,7 +1,7 @@
 /** What the file system says of a file that others might read or change. */
 
 import { lstatSync, readlinkSync, statSync } from 'node:fs'
-import type { FileFacts } from '../core/file-diagnosis.js'
+import type { FileFacts } from '../core/doctor/file-diagnosis.js'
 import { findPathRisks } from '../core/path-trust.js'
 
 /**

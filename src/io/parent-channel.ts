@@ -4,7 +4,13 @@
  */
 
 import { readSync, writeSync } from 'node:fs'
-import { type Frame, type FromChild, formatFrame, parseFrame, type ToChild } from '../core/token-protocol.js'
+import {
+  type Frame,
+  type FromChild,
+  formatFrame,
+  parseFrame,
+  type ToChild,
+} from '../core/pkcs11/token-protocol.js'
 
 const CHANNEL = 3
 

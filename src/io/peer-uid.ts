@@ -6,9 +6,9 @@
 import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { endianness } from 'node:os'
+import { shareReads } from '../core/endpoints/shared-read.js'
+import { type Connection, findClientUid } from '../core/endpoints/socket-table.js'
 import { HoldfastError } from '../core/errors.js'
-import { shareReads } from '../core/shared-read.js'
-import { type Connection, findClientUid } from '../core/socket-table.js'
 
 const FOLDER = '/proc/self/net'
 

@@ -7,14 +7,14 @@
 import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
+import { HoldfastError } from '../core/errors.js'
+import type { SignerSource } from '../core/signer.js'
 import {
   type Certificate,
   parseCertificate,
   parseCertificatesPem,
   signingAlgorithmOf,
-} from '../core/certificate.js'
-import { HoldfastError } from '../core/errors.js'
-import type { SignerSource } from '../core/signer.js'
+} from '../core/x509/certificate.js'
 
 /** Far more than any chain needs; a wrong path to something huge must not fill the memory. */
 const MAX_FILE_BYTES = 1024 * 1024

@@ -20,7 +20,7 @@ import {
 import { basename, dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../core/errors.js'
 import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
-import { formatPinSource, PIN_WORDS, type PinIdentity, parsePin, type SecretWords } from '../core/pin.js'
+import { formatPinSource, PIN_WORDS, type PinIdentity, parsePin, type SecretWords } from '../core/pin/pin.js'
 import { formatPrintable } from '../core/printable.js'
 import { isMissing } from './disk.js'
 

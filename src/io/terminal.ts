@@ -7,10 +7,10 @@ import { kill } from 'node:process'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ReadStream } from 'node:tty'
 import { HoldfastError } from '../core/errors.js'
-import { PIN_WORDS, parsePin, type SecretWords } from '../core/pin.js'
+import { PIN_WORDS, parsePin, type SecretWords } from '../core/pin/pin.js'
+import { createLineEditor, type LineEditor, type TypedLine } from '../core/pin/typed-line.js'
 import { formatPrintable } from '../core/printable.js'
 import { findProcessStatus } from '../core/process-status.js'
-import { createLineEditor, type LineEditor, type TypedLine } from '../core/typed-line.js'
 
 /** How long to wait for what a SIGINT of our own does to this process. */
 const INTERRUPT_LIMIT_MS = 500

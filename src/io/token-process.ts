@@ -12,9 +12,7 @@ import { hrtime } from 'node:process'
 import type { Duplex, Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { parseCertificate, signingAlgorithmOf } from '../core/certificate.js'
 import { HoldfastError } from '../core/errors.js'
-import type { SignerSource } from '../core/signer.js'
 import {
   type Frame,
   type FromChild,
@@ -27,7 +25,9 @@ import {
   parseFromChild,
   strayBytes,
   type ToChild,
-} from '../core/token-protocol.js'
+} from '../core/pkcs11/token-protocol.js'
+import type { SignerSource } from '../core/signer.js'
+import { parseCertificate, signingAlgorithmOf } from '../core/x509/certificate.js'
 
 /** How to start the child. */
 export interface TokenChildOptions {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { type AgentEvent, type AgentParts, createAgent } from '../../src/agent/agent.js'
-import type { ServedIdentity } from '../../src/core/config.js'
+import type { ServedIdentity } from '../../src/core/config/config.js'
 import { HoldfastError } from '../../src/core/errors.js'
 import { createFakeClock, settle } from '../support/fake-clock.js'
 

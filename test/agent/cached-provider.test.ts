@@ -4,9 +4,9 @@ import assert from 'node:assert/strict'
 import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createCachedProvider } from '../../src/agent/cached-provider.js'
+import type { Identity } from '../../src/core/config/identity.js'
 import type { Credentials } from '../../src/core/credentials.js'
 import { HoldfastError } from '../../src/core/errors.js'
-import type { Identity } from '../../src/core/identity.js'
 import { tryLock } from '../../src/io/lock.js'
 
 const MINUTE = 60_000

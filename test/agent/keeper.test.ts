@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { createKeeper, type KeeperParts } from '../../src/agent/keeper.js'
-import type { GivenPin } from '../../src/core/agent-protocol.js'
+import type { GivenPin } from '../../src/core/agent/agent-protocol.js'
 import type { Credentials } from '../../src/core/credentials.js'
-import type { PinNeed } from '../../src/core/token-protocol.js'
+import type { PinNeed } from '../../src/core/pkcs11/token-protocol.js'
 import { createFakeClock, settle } from '../support/fake-clock.js'
 
 const NEED: PinNeed = {

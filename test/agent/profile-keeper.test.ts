@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { keepProfile } from '../../src/agent/profile-keeper.js'
+import { dropExpired, setCredentials } from '../../src/core/aws-files/credentials-file.js'
 import type { Credentials } from '../../src/core/credentials.js'
-import { dropExpired, setCredentials } from '../../src/core/credentials-file.js'
 import { type ErrorCode, HoldfastError } from '../../src/core/errors.js'
 import { createFakeClock, settle } from '../support/fake-clock.js'
 

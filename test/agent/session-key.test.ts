@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { resolve } from 'node:path'
 import { findSessionKey, formatSessionKey } from '../../src/agent/session-key.js'
-import type { Identity } from '../../src/core/identity.js'
+import type { Identity } from '../../src/core/config/identity.js'
 
 const IDENTITY: Identity = {
   pkcs11Uri: 'pkcs11:token=edge;id=%01?pin-source=file:/etc/pin',

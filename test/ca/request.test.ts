@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { readRequest } from '../../src/ca/request.js'
-import { readElement, readElements } from '../../src/core/der.js'
 import { HoldfastError } from '../../src/core/errors.js'
+import { readElement, readElements } from '../../src/core/x509/der.js'
 import { run } from '../support/command.js'
 
 describe('readRequest', function () {

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Finding } from '../../src/core/diagnosis.js'
+import type { Finding } from '../../src/core/doctor/diagnosis.js'
 import type { ErrorCode } from '../../src/core/errors.js'
 import { certificatePem, createFileKey } from '../support/certificates.js'
 import { findLibrary } from '../support/command.js'

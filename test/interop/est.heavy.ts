@@ -11,7 +11,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type EstOperation, parseEstUrl, readEstReply } from '../../src/core/est.js'
+import { type EstOperation, parseEstUrl, readEstReply } from '../../src/core/enroll/est.js'
 import { askEstServer, type EstClientOptions } from '../../src/io/network/est.js'
 import {
   type Authority,

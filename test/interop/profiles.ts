@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
-import { formatCommand } from '../../src/core/aws-config.js'
+import { formatCommand } from '../../src/core/aws-files/aws-config.js'
 import type { Judge } from './judges.js'
 import { createMachine, type Machine } from './machine.js'
 

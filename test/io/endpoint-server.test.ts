@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { request } from 'node:http'
 import { connect, createServer, type Socket } from 'node:net'
 import { buffer } from 'node:stream/consumers'
-import type { HttpRequest } from '../../src/core/http-message.js'
+import type { HttpRequest } from '../../src/core/endpoints/http-message.js'
 import {
   type EndpointServer,
   type EndpointServerOptions,

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
-import type { Connection } from '../../src/core/socket-table.js'
+import type { Connection } from '../../src/core/endpoints/socket-table.js'
 import { findPeerUid, verifyPeerUids } from '../../src/io/peer-uid.js'
 
 /** A connection from `host` to a server on 127.0.0.1, for as long as `use` takes. */

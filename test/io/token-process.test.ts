@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { FromChild, PinNeed } from '../../src/core/token-protocol.js'
+import type { FromChild, PinNeed } from '../../src/core/pkcs11/token-protocol.js'
 import { createTokenSource } from '../../src/io/token-process.js'
 
 describe('createTokenSource', () => {

@@ -3,7 +3,7 @@
  */
 
 import assert from 'node:assert/strict'
-import type { Finding } from '../../src/core/diagnosis.js'
+import type { Finding } from '../../src/core/doctor/diagnosis.js'
 import type { ErrorCode } from '../../src/core/errors.js'
 import { HoldfastError } from '../../src/core/errors.js'
 import { credentialProcess, type Edge } from './edge.js'

@@ -1,7 +1,7 @@
 /** Requests and credentials for the tests of the endpoints. */
 
 import type { Credentials } from '../../src/core/credentials.js'
-import type { HttpRequest } from '../../src/core/http-message.js'
+import type { HttpRequest } from '../../src/core/endpoints/http-message.js'
 
 /** A request as io would hand it on. */
 export function requestOf(

@@ -2,9 +2,9 @@
 
 import { type Agent, createAgent } from '../../src/agent/agent.js'
 import { createLedger } from '../../src/agent/ledger.js'
-import type { ServedIdentity } from '../../src/core/config.js'
+import type { LogFields } from '../../src/core/agent/log-line.js'
+import type { ServedIdentity } from '../../src/core/config/config.js'
 import type { Credentials } from '../../src/core/credentials.js'
-import type { LogFields } from '../../src/core/log-line.js'
 import { systemClock } from '../../src/io/steady-clock.js'
 
 /** What stands ready, and what was done with it. */

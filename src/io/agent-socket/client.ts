@@ -5,8 +5,13 @@
 import { lstatSync, readdirSync } from 'node:fs'
 import { request as startRequest } from 'node:http'
 import { join } from 'node:path'
-import { AGENT_SOCKET, CONTROL_SOCKET, fitsSocketAddress, identitySocket } from '../../core/agent-place.js'
-import { type AgentPath, MAX_REQUEST_BYTES } from '../../core/agent-protocol.js'
+import {
+  AGENT_SOCKET,
+  CONTROL_SOCKET,
+  fitsSocketAddress,
+  identitySocket,
+} from '../../core/agent/agent-place.js'
+import { type AgentPath, MAX_REQUEST_BYTES } from '../../core/agent/agent-protocol.js'
 import { HoldfastError } from '../../core/errors.js'
 import { formatPrintable } from '../../core/printable.js'
 import { type FolderOwners, findSocketFolderFault } from './folder.js'

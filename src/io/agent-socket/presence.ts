@@ -5,7 +5,7 @@
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { AGENT_SOCKET, CONTROL_SOCKET, listAgentFolders } from '../../core/agent-place.js'
+import { AGENT_SOCKET, CONTROL_SOCKET, listAgentFolders } from '../../core/agent/agent-place.js'
 
 /**
  * False only if no agent can be asked.

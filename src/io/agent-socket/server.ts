@@ -8,9 +8,9 @@ import { type BigIntStats, chmodSync, chownSync, lstatSync, renameSync, rmSync }
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { umask } from 'node:process'
-import { fitsSocketAddress } from '../../core/agent-place.js'
+import { fitsSocketAddress } from '../../core/agent/agent-place.js'
+import type { HttpHandler, HttpReply } from '../../core/endpoints/http-message.js'
 import { HoldfastError } from '../../core/errors.js'
-import type { HttpHandler, HttpReply } from '../../core/http-message.js'
 import { formatPrintable } from '../../core/printable.js'
 import { readStream } from '../stream.js'
 

@@ -22,7 +22,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { formatRecord, RECORD_SUFFIX, TOKEN_SUFFIX } from '../../core/consumer.js'
+import { formatRecord, RECORD_SUFFIX, TOKEN_SUFFIX } from '../../core/endpoints/consumer.js'
 import { HoldfastError } from '../../core/errors.js'
 import { findPathRisks, formatPathRisk } from '../../core/path-trust.js'
 import { codeOf, isMissing } from '../disk.js'

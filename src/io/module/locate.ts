@@ -15,8 +15,9 @@ import {
 } from 'node:fs'
 import { userInfo } from 'node:os'
 import { basename } from 'node:path'
-import { ELF_HEADER_LENGTH, findElfMachine } from '../../core/elf.js'
 import { HoldfastError } from '../../core/errors.js'
+import { findPathRisks, findTrustedOwners, formatPathRisk } from '../../core/path-trust.js'
+import { ELF_HEADER_LENGTH, findElfMachine } from '../../core/pkcs11/elf.js'
 import {
   describePlaces,
   findDistribution,
@@ -27,10 +28,9 @@ import {
   moduleFolders,
   modulePlaces,
   type PresetName,
-} from '../../core/module-preset.js'
-import { findPathRisks, findTrustedOwners, formatPathRisk } from '../../core/path-trust.js'
-import { DEFAULT_MODULE, type ModuleReference } from '../../core/token-protocol.js'
-import { formatList } from '../../core/token-search.js'
+} from '../../core/pkcs11/module-preset.js'
+import { DEFAULT_MODULE, type ModuleReference } from '../../core/pkcs11/token-protocol.js'
+import { formatList } from '../../core/pkcs11/token-search.js'
 import { chooseStoreWithoutHome } from './tpm-store.js'
 
 /** What the search needs of the process. */

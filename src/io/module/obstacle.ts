@@ -8,9 +8,9 @@ import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:
 import { userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
 import { HoldfastError } from '../../core/errors.js'
-import { findInstallCommand, type Machine } from '../../core/module-preset.js'
-import type { ModuleInfo } from '../../core/pkcs11-match.js'
-import { lacksResourceManager, parseTcti, RESOURCE_MANAGED_DEVICE } from '../../core/tpm-access.js'
+import { findInstallCommand, type Machine } from '../../core/pkcs11/module-preset.js'
+import type { ModuleInfo } from '../../core/pkcs11/pkcs11-match.js'
+import { lacksResourceManager, parseTcti, RESOURCE_MANAGED_DEVICE } from '../../core/pkcs11/tpm-access.js'
 import { type LocatedModule, readDistribution } from './locate.js'
 import { findStoreFault, findTpmStore } from './tpm-store.js'
 

@@ -5,7 +5,7 @@
 
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { readTable } from '../../core/sqlite.js'
+import { readTable } from '../../core/pkcs11/sqlite.js'
 
 const DATABASE = 'tpm2_pkcs11.sqlite3'
 

@@ -1,22 +1,22 @@
 /**
  * The connection to an EST server, directly or through the CONNECT tunnel of a proxy: one request and its answer,
  * over HTTP/1.1 and TLS 1.2 or later, always with a verified server. Redirects are not followed, nothing is tried
- * twice. What the answer means is core/est.
+ * twice. What the answer means is core/enroll/est.
  * @see RFC 7030 §3.2 (HTTP), §3.3 (TLS), §4 (messages)
  */
 
 import type { OutgoingHttpHeaders } from 'node:http'
 import { createSecureContext, type SecureContext } from 'node:tls'
+import type { EstOperation } from '../../core/enroll/est.js'
 import { HoldfastError } from '../../core/errors.js'
-import type { EstOperation } from '../../core/est.js'
-import { explainNetworkFault } from '../../core/network-fault.js'
-import { findProxy } from '../../core/proxy.js'
-import type { Reply } from '../../core/refusal.js'
+import { explainNetworkFault } from '../../core/roles-anywhere/network-fault.js'
+import { findProxy } from '../../core/roles-anywhere/proxy.js'
+import type { Reply } from '../../core/roles-anywhere/refusal.js'
 import { exchange, openSocket, type Route } from './exchange.js'
 
 /** A server, whom it is trusted by, and who asks. */
 export interface EstClientOptions {
-  /** As core/est gives it: an https URL whose path the operation is appended to. */
+  /** As core/enroll/est gives it: an https URL whose path the operation is appended to. */
   readonly url: URL
   /** PEM of the CAs that may vouch for the server; those that Node trusts if not given. */
   readonly ca?: string | undefined

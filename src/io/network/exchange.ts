@@ -11,9 +11,9 @@ import { hrtime } from 'node:process'
 import { addAbortSignal } from 'node:stream'
 import { connect as connectTls, type SecureContext } from 'node:tls'
 import { HoldfastError } from '../../core/errors.js'
-import type { NetworkActivity } from '../../core/network-fault.js'
-import type { HttpProxy } from '../../core/proxy.js'
-import type { Reply } from '../../core/refusal.js'
+import type { NetworkActivity } from '../../core/roles-anywhere/network-fault.js'
+import type { HttpProxy } from '../../core/roles-anywhere/proxy.js'
+import type { Reply } from '../../core/roles-anywhere/refusal.js'
 import { readStream } from '../stream.js'
 
 /** What was being done, and with whom. */

@@ -3,7 +3,7 @@
  */
 
 import { HoldfastError } from '../../core/errors.js'
-import type { Reply } from '../../core/refusal.js'
+import type { Reply } from '../../core/roles-anywhere/refusal.js'
 import { type DoneStep, exchange, openSocket } from './exchange.js'
 import { createRoute, type RouteOptions } from './roles-anywhere.js'
 

@@ -11,16 +11,16 @@ import type { Socket } from 'node:net'
 import { hrtime } from 'node:process'
 import { setTimeout as delay, setImmediate as immediate } from 'node:timers/promises'
 import { createSecureContext, type SecureContext } from 'node:tls'
-import { CREATE_SESSION_PATH } from '../../core/create-session.js'
 import { HoldfastError } from '../../core/errors.js'
-import { explainNetworkFault } from '../../core/network-fault.js'
-import { findProxy } from '../../core/proxy.js'
-import { findRequestId, isRetryableReply, type Reply } from '../../core/refusal.js'
+import { CREATE_SESSION_PATH } from '../../core/roles-anywhere/create-session.js'
+import { explainNetworkFault } from '../../core/roles-anywhere/network-fault.js'
+import { findProxy } from '../../core/roles-anywhere/proxy.js'
+import { findRequestId, isRetryableReply, type Reply } from '../../core/roles-anywhere/refusal.js'
 import { elapsed, exchange, openSocket, type Route } from './exchange.js'
 
 /** How to reach the endpoint. */
 export interface RouteOptions {
-  /** As core/endpoint gives it: scheme, host and port, no path. */
+  /** As core/roles-anywhere/endpoint gives it: scheme, host and port, no path. */
   readonly endpoint: URL
   /** Read for AWS_CA_BUNDLE (a PEM file whose CAs replace the default roots), HTTPS_PROXY and NO_PROXY. */
   readonly env: Readonly<Record<string, string | undefined>>

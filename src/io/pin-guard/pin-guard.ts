@@ -15,7 +15,7 @@ import { rmSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { HoldfastError } from '../../core/errors.js'
-import type { PinIdentity, TokenIdentity } from '../../core/pin.js'
+import type { PinIdentity, TokenIdentity } from '../../core/pin/pin.js'
 import {
   damagedRecord,
   explainRefusal,
@@ -31,7 +31,7 @@ import {
   type RecordWriter,
   refusedBefore,
   type StoredPinIdentity,
-} from '../../core/pin-record.js'
+} from '../../core/pin/pin-record.js'
 import { formatPrintable } from '../../core/printable.js'
 import { describeFault, isMissing } from '../disk.js'
 import {

@@ -16,7 +16,7 @@ import {
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { HoldfastError } from '../../core/errors.js'
-import { findPinRecord, formatPinRecord, isRecordName, type PinRecord } from '../../core/pin-record.js'
+import { findPinRecord, formatPinRecord, isRecordName, type PinRecord } from '../../core/pin/pin-record.js'
 import { formatPrintable } from '../../core/printable.js'
 import { codeOf, describeFault, isMissing, syncFolder, writeSynced } from '../disk.js'
 import { isTrusted } from './state-folder.js'

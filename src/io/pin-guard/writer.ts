@@ -3,7 +3,7 @@
  * @see proc(5): /proc/pid/stat, /proc/sys/kernel/random/boot_id
  */
 import { readFileSync } from 'node:fs'
-import type { RecordWriter } from '../../core/pin-record.js'
+import type { RecordWriter } from '../../core/pin/pin-record.js'
 import { findProcessStatus, type ProcessStatus } from '../../core/process-status.js'
 
 /** This process. */

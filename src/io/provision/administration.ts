@@ -1,9 +1,9 @@
 /**
  * What the token child does to a token beside signing for a session: one function for each request of
- * core/admin-protocol. This folder is the only door of graphene-pk11.
+ * core/pkcs11/admin-protocol. This folder is the only door of graphene-pk11.
  */
 
-import type { AdminOperation, AdminRequest, ReplyOf, RequestOf } from '../../core/admin-protocol.js'
+import type { AdminOperation, AdminRequest, ReplyOf, RequestOf } from '../../core/pkcs11/admin-protocol.js'
 import { type ModuleAccess, withModule } from '../token/module.js'
 import { deleteObjects, importCertificate, listObjects, readCertificates } from './certificates.js'
 import { generateKey, readPublicKey, signWith } from './keys.js'

@@ -6,20 +6,20 @@
 import { createHash, verify } from 'node:crypto'
 import { CertificateType, ObjectClass } from 'graphene-pk11'
 import pkcs11js from 'pkcs11js'
-import type { ReplyOf, RequestOf, StoredCertificate } from '../../core/admin-protocol.js'
+import { HoldfastError } from '../../core/errors.js'
+import type { ReplyOf, RequestOf, StoredCertificate } from '../../core/pkcs11/admin-protocol.js'
+import { compareKey } from '../../core/pkcs11/key-match.js'
+import { formatObjectUri, matchesObject } from '../../core/pkcs11/pkcs11-match.js'
+import { type Pkcs11Uri, parsePkcs11Uri } from '../../core/pkcs11/pkcs11-uri.js'
+import { chooseKey, describeToken, formatList } from '../../core/pkcs11/token-search.js'
 import {
   type Certificate,
   commonNameOf,
   describe,
   parseCertificate,
   publicKeyOf,
-} from '../../core/certificate.js'
-import { formatUnsignedInteger } from '../../core/der.js'
-import { HoldfastError } from '../../core/errors.js'
-import { compareKey } from '../../core/key-match.js'
-import { formatObjectUri, matchesObject } from '../../core/pkcs11-match.js'
-import { type Pkcs11Uri, parsePkcs11Uri } from '../../core/pkcs11-uri.js'
-import { chooseKey, describeToken, formatList } from '../../core/token-search.js'
+} from '../../core/x509/certificate.js'
+import { formatUnsignedInteger } from '../../core/x509/der.js'
 import { call } from '../token/module.js'
 import { readKey } from '../token/search.js'
 import type { PresentToken } from '../token/session.js'

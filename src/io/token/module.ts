@@ -5,9 +5,9 @@
 
 import pkcs11js from 'pkcs11js'
 import { type ErrorCode, HoldfastError } from '../../core/errors.js'
-import { PRESET_NAMES } from '../../core/module-preset.js'
-import type { ModuleInfo } from '../../core/pkcs11-match.js'
-import { formatList } from '../../core/token-search.js'
+import { PRESET_NAMES } from '../../core/pkcs11/module-preset.js'
+import type { ModuleInfo } from '../../core/pkcs11/pkcs11-match.js'
+import { formatList } from '../../core/pkcs11/token-search.js'
 
 /** CKF_OS_LOCKING_OK: without it modules may do no locking against their own threads. */
 const INITIALIZE_FLAGS = 2

@@ -4,10 +4,9 @@
  */
 
 import pkcs11js from 'pkcs11js'
-import { type Certificate, parseCertificate } from '../../core/certificate.js'
 import { HoldfastError } from '../../core/errors.js'
-import { matchesObject, matchesSlot, matchesToken, unpad } from '../../core/pkcs11-match.js'
-import type { Pkcs11Uri } from '../../core/pkcs11-uri.js'
+import { matchesObject, matchesSlot, matchesToken, unpad } from '../../core/pkcs11/pkcs11-match.js'
+import type { Pkcs11Uri } from '../../core/pkcs11/pkcs11-uri.js'
 import {
   chooseKey,
   describeToken,
@@ -15,8 +14,9 @@ import {
   type FoundKey,
   findEndEntity,
   formatList,
-} from '../../core/token-search.js'
-import { ATTESTATION_LABEL } from '../../core/touch-policy.js'
+} from '../../core/pkcs11/token-search.js'
+import { ATTESTATION_LABEL } from '../../core/pkcs11/touch-policy.js'
+import { type Certificate, parseCertificate } from '../../core/x509/certificate.js'
 import type { PresentToken, Sessions } from './session.js'
 
 const CKF_LOGIN_REQUIRED = 0x4

@@ -6,9 +6,9 @@
 
 import pkcs11js from 'pkcs11js'
 import { HoldfastError } from '../../core/errors.js'
-import { formatTriesLeft, type PinOwner } from '../../core/pin.js'
-import { type ModuleInfo, type SlotInfo, type TokenInfo, unpad } from '../../core/pkcs11-match.js'
-import { describeToken } from '../../core/token-search.js'
+import { formatTriesLeft, type PinOwner } from '../../core/pin/pin.js'
+import { type ModuleInfo, type SlotInfo, type TokenInfo, unpad } from '../../core/pkcs11/pkcs11-match.js'
+import { describeToken } from '../../core/pkcs11/token-search.js'
 import { ABSENT, call, type ModuleAccess, numberOf, translate } from './module.js'
 
 /** Flags of C_OpenSession, and that of a token which is initialised. */

@@ -6,13 +6,13 @@
  */
 
 import pkcs11js from 'pkcs11js'
-import { type Certificate, signingAlgorithmOf } from '../../core/certificate.js'
 import { HoldfastError } from '../../core/errors.js'
-import { findMechanism, type SigningMechanism } from '../../core/mechanism.js'
-import { type ModuleInfo, matchesModule } from '../../core/pkcs11-match.js'
-import type { Pkcs11Uri } from '../../core/pkcs11-uri.js'
+import { findMechanism, type SigningMechanism } from '../../core/pkcs11/mechanism.js'
+import { type ModuleInfo, matchesModule } from '../../core/pkcs11/pkcs11-match.js'
+import type { Pkcs11Uri } from '../../core/pkcs11/pkcs11-uri.js'
+import { describeToken, type FoundKey } from '../../core/pkcs11/token-search.js'
 import type { SigningAlgorithm } from '../../core/signer.js'
-import { describeToken, type FoundKey } from '../../core/token-search.js'
+import { type Certificate, signingAlgorithmOf } from '../../core/x509/certificate.js'
 import { call, type ModuleAccess, numberOf, readLibrary, translate, withModule } from './module.js'
 import { chooseKeyToken, findCertificate, findKey } from './search.js'
 import {

@@ -4,15 +4,15 @@
  */
 
 import pkcs11js from 'pkcs11js'
-import { type ModuleInfo, unpad } from '../../core/pkcs11-match.js'
-import { describeToken, type FoundKey } from '../../core/token-search.js'
+import { type ModuleInfo, unpad } from '../../core/pkcs11/pkcs11-match.js'
+import { describeToken, type FoundKey } from '../../core/pkcs11/token-search.js'
 import {
   ATTESTATION_LABEL,
   CKA_YUBICO_TOUCH_POLICY,
   findAttestedTouchPolicy,
   findTouchPolicy,
   type TouchPolicy,
-} from '../../core/touch-policy.js'
+} from '../../core/pkcs11/touch-policy.js'
 import type { PresentToken, Sessions } from './session.js'
 
 /** What a person must do for a signature with the key; undefined where the token does not say that it wants anything. */

@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:f
 import { createConnection, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { HttpHandler } from '../../../src/core/http-message.js'
+import type { HttpHandler } from '../../../src/core/endpoints/http-message.js'
 import { listenOnSocket, type UnixServer } from '../../../src/io/agent-socket/server.js'
 import { askSocket } from '../../support/agent-edge.js'
 

@@ -14,7 +14,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { findConsumer, formatRecord } from '../../../src/core/consumer.js'
+import { findConsumer, formatRecord } from '../../../src/core/endpoints/consumer.js'
 import {
   listConsumerFolders,
   listConsumers,

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import type { RequestListener } from 'node:http'
+import { type EstOperation, parseEstUrl, readEstReply } from '../../../src/core/enroll/est.js'
 import { HoldfastError } from '../../../src/core/errors.js'
-import { type EstOperation, parseEstUrl, readEstReply } from '../../../src/core/est.js'
 import { askEstServer, type EstClientOptions } from '../../../src/io/network/est.js'
 import {
   type Authority,

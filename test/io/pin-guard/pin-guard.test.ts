@@ -24,7 +24,7 @@ import { promisify } from 'node:util'
 import { build } from 'esbuild'
 import fc from 'fast-check'
 import { type ErrorCode, HoldfastError } from '../../../src/core/errors.js'
-import type { PinIdentity, TokenIdentity } from '../../../src/core/pin.js'
+import type { PinIdentity, TokenIdentity } from '../../../src/core/pin/pin.js'
 import { readPinFile } from '../../../src/io/pin-file.js'
 import {
   forgetPinRecords,
