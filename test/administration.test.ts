@@ -14,8 +14,8 @@ import { createAuthority } from './support/certificates.js'
 import { run } from './support/command.js'
 import { createFaultyModules } from './support/faulty-module.js'
 import { createSoftHsmToken } from './support/softhsm.js'
-import { createTpmToken } from './support/swtpm.js'
 import type { TestToken } from './support/token.js'
+import { TOKENS_OF_TIER } from './support/tokens-of-tier.js'
 
 const { signal } = new AbortController()
 
@@ -50,10 +50,7 @@ const bytes = (base64: string) => Buffer.from(base64, 'base64')
 const readKey = (spki: string) => createPublicKey({ key: bytes(spki), format: 'der', type: 'spki' })
 const URI = 'pkcs11:token=edge'
 
-for (const [what, createToken] of Object.entries({
-  SoftHSM: createSoftHsmToken,
-  'tpm2-pkcs11': createTpmToken,
-})) {
+for (const [what, createToken] of Object.entries(TOKENS_OF_TIER)) {
   describe(`administer on ${what}`, () => {
     const isTpm = what === 'tpm2-pkcs11'
     let token: TestToken

@@ -15,18 +15,16 @@ import { createFaultyModules } from '../support/faulty-module.js'
 import { assertCredentials, assertFailure } from '../support/outcome.js'
 import { type ProgramResult, runHoldfast, runHoldfastOnTerminal } from '../support/program.js'
 import { createSoftHsmToken } from '../support/softhsm.js'
-import { createTpm, createTpmToken } from '../support/swtpm.js'
+import { createTpm } from '../support/swtpm.js'
 import type { TestToken } from '../support/token.js'
+import { TOKENS_OF_TIER } from '../support/tokens-of-tier.js'
 
 function succeed(result: ProgramResult): ProgramResult {
   assert.equal(result.status, 0, result.stderr)
   return result
 }
 
-for (const [what, createToken] of Object.entries({
-  SoftHSM: createSoftHsmToken,
-  'tpm2-pkcs11': createTpmToken,
-})) {
+for (const [what, createToken] of Object.entries(TOKENS_OF_TIER)) {
   describe(`with keys in ${what}`, function () {
     this.timeout(120_000)
     let token: TestToken

@@ -8,15 +8,12 @@ import { createFaultyModules } from '../support/faulty-module.js'
 import { assertFailure } from '../support/outcome.js'
 import { type ProgramResult, runHoldfast, runHoldfastOnTerminal } from '../support/program.js'
 import { createSoftHsmToken } from '../support/softhsm.js'
-import { createTpmToken } from '../support/swtpm.js'
 import type { TestToken } from '../support/token.js'
+import { TOKENS_OF_TIER } from '../support/tokens-of-tier.js'
 
 const SUBJECT = 'CN=edge-1,OU=Plant 4,O=Example\\, Inc.,C=DE'
 
-for (const [what, createToken] of Object.entries({
-  SoftHSM: createSoftHsmToken,
-  'tpm2-pkcs11': createTpmToken,
-})) {
+for (const [what, createToken] of Object.entries(TOKENS_OF_TIER)) {
   describe(`with a token of ${what}`, function () {
     this.timeout(120_000)
     const isTpm = what === 'tpm2-pkcs11'

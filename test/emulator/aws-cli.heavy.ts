@@ -1,4 +1,7 @@
-/** The AWS CLI as judge of the control plane, over HTTPS: what it sends and what it makes of the replies. */
+/**
+ * The AWS CLI as judge of the emulator's control plane, over HTTPS: what it sends and what it makes of the replies.
+ */
+
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
