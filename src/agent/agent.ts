@@ -127,6 +127,7 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
       )
       return found?.[0]
     },
+    held: (name) => get(name).keeper.held,
     get: async (name, options) => get(name).keeper.take(options),
     take: async (name, options) => get(name).keeper.take(options),
     pinNeed: (name) => get(name).keeper.pinNeed,

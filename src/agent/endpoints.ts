@@ -116,12 +116,13 @@ async function openEndpoint(
       return answerShortage(error, { tell: false })
     }
   }
+  let hosts: readonly string[] | undefined
   const server = await startEndpointServer({
     listen: parts.listen,
     onFault: (error) => parts.onFault(door, error),
     answer: async (request, { connection, signal }) => {
       const { address, port } = connection.server
-      const hosts = [...listHosts(['127.0.0.1', 'localhost', server.address], server.port), ...moreHosts]
+      hosts ??= [...listHosts(['127.0.0.1', 'localhost', server.address], server.port), ...moreHosts]
       const uid = await findUid(connection)
       const outcome = await judge(request, hosts, { uid, address: connection.client.address, signal })
       const { reply, identity: name, credentials, consumer, result } = outcome
@@ -156,7 +157,9 @@ function refuse(result: string, message: string): Answer {
 }
 
 /** Credentials that are there or about to be. */
-function takeSoon(agent: Agent, name: string, signal: AbortSignal): Promise<Credentials> {
+async function takeSoon(agent: Agent, name: string, signal: AbortSignal): Promise<Credentials> {
+  const held = agent.held(name)
+  if (held !== undefined) return held
   return withDeadline({ signal, timeoutMs: PATIENCE_MS, expired: EXPIRED }, (deadline) =>
     agent.get(name, { attended: false, signal: deadline }),
   )

@@ -47,6 +47,9 @@ export interface KeeperState extends RefresherState {
 /** One identity. */
 export interface Keeper {
   readonly state: KeeperState
+  /** What can be handed out at once to somebody who cannot be asked for anything; undefined if there is nothing. */
+  readonly held: Credentials | undefined
+  readonly certificate: Certificate | undefined
   /** As Shelf.get; `pin` is used for the one refresh that this may cost. */
   take(options: TakeOptions & { readonly pin?: GivenPin | undefined }): Promise<Credentials>
   /** What is to be told a person who is asked for the PIN, if the token has been seen. */
@@ -136,12 +139,18 @@ export function createKeeper(parts: KeeperParts): Keeper {
     get state() {
       return { ...refresher.state, certificate, mode: findMode() }
     },
+    get held() {
+      return refresher.held
+    },
+    get certificate() {
+      return certificate
+    },
     get pinNeed() {
       return isLocked() ? pinNeed : undefined
     },
     async take({ attended, signal, pin }) {
-      const held = refresher.state.credentials
       if (!isLocked()) return refresher.get({ attended, signal })
+      const { held } = refresher
       if (held !== undefined) return held
       if (pin !== undefined) {
         return refresher.get({ attended: true, signal, provider: createSessionWith(pin) })

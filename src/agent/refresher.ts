@@ -59,6 +59,8 @@ export interface RefresherGetOptions extends TakeOptions {
 /** The engine of one identity. */
 export interface Refresher {
   readonly state: RefresherState
+  /** The `credentials` of its state. */
+  readonly held: Credentials | undefined
   /** As {@link Shelf.get}. */
   get(options: RefresherGetOptions): Promise<Credentials>
   /** Begins to refresh by itself. */
@@ -173,6 +175,9 @@ export function createRefresher(parts: RefresherParts): Refresher {
         refreshing: flight !== undefined,
         failure: failure && { error: failure.error, at: failure.since.date, count: failure.count },
       }
+    },
+    get held() {
+      return findValid()?.credentials
     },
     async get({ attended, signal, provider, fresh = false }) {
       const valid = fresh ? undefined : findValid()

@@ -50,7 +50,7 @@ export async function createServed(
   const paths = listFiles(identity)
   let files = parts.fingerprint(paths)
   const findSerial = () => {
-    const { certificate } = keeper.state
+    const { certificate } = keeper
     return certificate && formatSerial(certificate)
   }
   const keeper: Keeper = createKeeper({

@@ -16,6 +16,11 @@ export interface TakeOptions {
 export interface Shelf {
   readonly names: readonly string[]
   /**
+   * What `get` would give at once to somebody who cannot be asked for anything; undefined if it would have to wait.
+   * @throws HoldfastError CONFIG_NOT_FOUND for a name that is not served
+   */
+  held(name: string): Credentials | undefined
+  /**
    * The current credentials of one identity: at once from memory while they are valid, else from one refresh that all
    * who ask share.
    * @throws HoldfastError why the last refresh failed; CONFIG_NOT_FOUND for a name that is not served

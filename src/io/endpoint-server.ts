@@ -20,18 +20,21 @@ const MAX_HEADER_BYTES = 8192
 const REQUEST_TIMEOUT_MS = 5000
 const END_OF_HEADERS = '\r\n\r\n'
 
+/** Who sends requests: one after the other, over one connection. */
+export interface Client {
+  readonly connection: Connection
+  /** Aborted when the connection has ended. */
+  readonly signal: AbortSignal
+}
+
 /** What a server needs. */
 export interface EndpointServerOptions {
   /** Where to listen: an address and a port, 0 for a free one, or a socket that is already open. */
   readonly listen: { readonly host: string; readonly port: number } | { readonly fd: number }
   /**
-   * Answers one request. All requests over one connection come with the same `connection`; `signal` is aborted when the
-   * client has gone. What it throws becomes a 500.
+   * Answers one request. All requests over one connection come with the same `client`. What it throws becomes a 500.
    */
-  readonly answer: (
-    request: HttpRequest,
-    options: { readonly connection: Connection; readonly signal: AbortSignal },
-  ) => Promise<HttpReply>
+  readonly answer: (request: HttpRequest, client: Client) => Promise<HttpReply>
   /** Told what `answer` threw. */
   readonly onFault: (error: unknown) => void
 }
@@ -64,14 +67,18 @@ export async function startEndpointServer(options: EndpointServerOptions): Promi
   server.timeout = REQUEST_TIMEOUT_MS
   const waiting = letNewConnectionsWin(server)
   refusePipelining(server)
-  const connections = new WeakMap<Socket, Connection>()
-  server.on('connection', (socket: Socket) => connections.set(socket, describe(socket)))
+  const clients = new WeakMap<Socket, Client>()
+  server.on('connection', (socket: Socket) => {
+    const gone = new AbortController()
+    clients.set(socket, { connection: describe(socket), signal: gone.signal })
+    socket.on('close', () => gone.abort())
+  })
   server.on('request', (incoming, outgoing) => {
     if (!waiting.delete(incoming.socket)) return incoming.socket.destroy()
     outgoing.on('close', () => {
       if (!incoming.socket.destroyed) waiting.add(incoming.socket)
     })
-    void answerIncoming(incoming, outgoing, connections.get(incoming.socket)!, options)
+    void answerIncoming(incoming, outgoing, clients.get(incoming.socket)!, options)
   })
   // Not HTTP, too large, too slow or broken off: there is nobody to be told.
   server.on('clientError', (_, socket: Socket) => socket.destroy())
@@ -126,20 +133,16 @@ function refusePipelining(server: Server): void {
 async function answerIncoming(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
-  connection: Connection,
+  client: Client,
   { answer, onFault }: EndpointServerOptions,
 ): Promise<void> {
-  const gone = new AbortController()
-  outgoing.on('close', () => {
-    if (!outgoing.writableFinished) gone.abort()
-  })
   // It would be raised where nobody listens.
   outgoing.on('error', () => undefined)
   try {
     if (hasBody(incoming)) return send(outgoing, { status: 413, body: '' })
-    send(outgoing, await answer(toRequest(incoming), { connection, signal: gone.signal }))
+    send(outgoing, await answer(toRequest(incoming), client))
   } catch (error) {
-    if (!gone.signal.aborted) onFault(error)
+    if (!client.signal.aborted) onFault(error)
     send(outgoing, { status: 500, body: '' })
   }
 }

@@ -133,16 +133,21 @@ export async function startHoldfast(
   let output = ''
   const match = await new Promise<RegExpMatchArray | undefined>((resolveMatch) => {
     const timer = setTimeout(() => resolveMatch(undefined), timeoutMs)
-    const look = (text?: string) => {
-      output += text ?? ''
-      const found = output.match(ready)
-      if (found === null && text !== undefined) return
+    let isSettled = false
+    const settle = (found: RegExpMatchArray | null) => {
+      isSettled = true
       clearTimeout(timer)
       resolveMatch(found ?? undefined)
     }
+    const look = (text: string) => {
+      output += text
+      // A busy agent writes megabytes, and a search through them would take the time of what is measured.
+      const found = isSettled ? null : output.match(ready)
+      if (found !== null) settle(found)
+    }
     child.stdout.on('data', look)
     child.stderr.on('data', look)
-    void ended.then(() => look())
+    void ended.then(() => settle(null))
   })
   if (match === undefined) {
     const { status, signal } = await stop()

@@ -29,7 +29,11 @@ function escapeUnprintable(json: string): string {
   )
 }
 
+/** What stands without quotes. */
+const PLAIN = /^[\w./:@+,-]+$/
+
 function formatValue(text: string): string {
+  if (PLAIN.test(text)) return text
   const printable = formatPrintable(text)
-  return /^[\w./:@+,-]+$/.test(printable) ? printable : JSON.stringify(printable)
+  return PLAIN.test(printable) ? printable : JSON.stringify(printable)
 }

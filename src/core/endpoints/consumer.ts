@@ -4,7 +4,7 @@
  * sha256sum(1) checks. A token of such length needs no salt and no slow hash.
  */
 
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 
 /** One consumer, as the agent knows it. */
 export interface Consumer {
@@ -42,5 +42,5 @@ export function findConsumer(consumers: readonly Consumer[], token: string): Con
 }
 
 function digestToken(token: string): Uint8Array {
-  return createHash('sha256').update(token).digest()
+  return hash('sha256', token, 'buffer')
 }
