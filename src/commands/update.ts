@@ -11,7 +11,7 @@ import {
   setCredentials,
   verifyCredentialsProfile,
 } from '../core/aws-files/credentials-file.js'
-import { formatExpiration } from '../core/credentials.js'
+import { type CredentialProvider, formatExpiration } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
 import { awsCredentialsPath, editAwsFile, isOpenToOthers } from '../io/aws-config-file.js'
 import { withLock } from '../io/lock.js'
@@ -55,8 +55,11 @@ export function builder(argv: Argv): Argv {
  */
 export async function run(argv: UpdateArguments, context: Context): Promise<void> {
   verifyCredentialsProfile(argv.profile)
-  const identity = await readIdentity(argv, context)
-  const provider = createCommandProvider({ ...identity, cache: false }, argv, context)
+  // Read for each set: a renewal puts another key into the configuration.
+  const provider: CredentialProvider = async () => {
+    const identity = await readIdentity(argv, context)
+    return createCommandProvider({ ...identity, cache: false }, argv, context)()
+  }
   const path = awsCredentialsPath(context.env)
   const profile = createProfileFile(path, argv, context)
   await profile.drop(context.now())

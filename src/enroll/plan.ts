@@ -77,7 +77,7 @@ export interface NotDue {
 export async function planEnrolment(
   wishes: Wishes,
   { configured, configFile, files }: Present,
-  { env }: Surroundings,
+  { env, uid }: Surroundings,
 ): Promise<EnrolmentPlan> {
   const { name, flags, token, keyType = 'p-256', subject = `CN=${name}`, san } = wishes
   if (token === undefined) throw new HoldfastError('USAGE', 'name the token for the key with --token')
@@ -116,7 +116,7 @@ export async function planEnrolment(
     createRequest: (publicKey, sign) => createCertificateRequest(names, publicKey, sign),
     issuer: wishes.issuer,
     waitMs: wishes.waitMs,
-    configure: configureWith(name, configured?.file ?? configFile, files, readSettings(flags)),
+    configure: configureWith(name, configured?.file ?? configFile, { files, uid }, readSettings(flags)),
   }
 }
 
@@ -173,7 +173,7 @@ export async function planRenewal(
       certificate: Buffer.from(certificate.der).toString('base64'),
       ...(certificateInUse === undefined ? {} : { certificateFile: certificateInUse }),
     },
-    configure: configureWith(name, configured.file, files, {}),
+    configure: configureWith(name, configured.file, { files, uid: around.uid }, {}),
   }
 }
 
@@ -230,7 +230,7 @@ function readSettings(flags: Identity): IdentityChanges {
 function configureWith(
   name: string,
   file: string,
-  files: EnrolmentFiles,
+  { files, uid }: { readonly files: EnrolmentFiles; readonly uid: number },
   settings: IdentityChanges,
 ): EnrolmentPlan['configure'] {
   return async (uri, certificateFile) => {
@@ -240,6 +240,7 @@ function configureWith(
       parseConfig(edited.replace(/^\u{feff}/u, ''), file)
       return edited
     }
-    await files.edit(file, edit, 0o600)
+    // What root writes is for all users of the machine, above all that of the agent. It holds no PIN.
+    await files.edit(file, edit, uid === 0 ? 0o644 : 0o600)
   }
 }

@@ -72,7 +72,7 @@ export interface AwsFileEdit {
   readonly uid: number
   /** Runs `use` while no other Holdfast edits this file; `path` is for the lock. */
   readonly withLock: (path: string, use: () => Promise<void>) => Promise<void>
-  /** Of a new file; 0600 if not given. */
+  /** Of a new file, whatever the umask; 0600 if not given. */
   readonly mode?: number
 }
 
@@ -82,8 +82,8 @@ const MAX_TURNS = 10
 /**
  * Replaces the file by one with the text that `edit` makes of its text: written beside it, synced, and renamed over it,
  * with the former owner and mode, unless another program has written it meanwhile; then `edit` is asked again. A link
- * stays, its target is replaced. A new folder gets mode 0700. Where `edit` changes nothing, nothing is
- * written.
+ * stays, its target is replaced. A new folder is open to others where a new file is. Where `edit` changes nothing, nothing
+ * is written.
  * @throws HoldfastError CONFIG_UNREADABLE, CONFIG_INVALID as {@link readAwsFile}; OUTPUT_FAILED; what `edit` throws. The
  *   former file is then untouched
  */
@@ -99,7 +99,7 @@ export async function editAwsFile(
     if (risk !== undefined) {
       throw new HoldfastError('OUTPUT_FAILED', `${path} is not written: ${formatPathRisk(risk)}`)
     }
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await mkdir(dirname(path), { recursive: true, mode: (mode & 0o004) === 0 ? 0o700 : 0o755 })
     const target = await followLink(path)
     await withLock(`${target}.lock`, async () => {
       for (let turn = 0; turn < MAX_TURNS; turn++) {
@@ -182,8 +182,8 @@ async function writeSynced(
     if (former !== undefined) {
       const { uid, gid } = await file.stat()
       if (uid !== former.uid || gid !== former.gid) await file.chown(former.uid, former.gid)
-      await file.chmod(former.mode & 0o777)
     }
+    await file.chmod((former?.mode ?? mode) & 0o777)
     await file.sync()
   } finally {
     await file?.close()

@@ -157,6 +157,23 @@ describe('holdfast update', function () {
     await daemon.stop()
   })
 
+  it('goes by what the configuration says when a set is made', async () => {
+    const config = join(home, 'config.toml')
+    const settings = edge.args.flatMap((arg, index) =>
+      index % 2 === 0 ? [`${arg.slice(2)} = ${JSON.stringify(edge.args[index + 1])}`] : [],
+    )
+    const text = ['[identity.edge]', ...settings, ''].join('\n')
+    const nobodyThere = text.replace(/^endpoint = .*$/m, 'endpoint = "https://127.0.0.1:9"')
+    await writeFile(config, nobodyThere, { mode: 0o600 })
+    const daemon = await startHoldfast(['update', 'edge', '--config', config], {
+      ...options(),
+      ready: /the next try is in/,
+    })
+    await writeFile(config, text)
+    await until(async () => /wrote credentials/.test(daemon.output()))
+    await daemon.stop()
+  })
+
   it('loses nothing where several write one file at the same time, and one of them is killed', async () => {
     await write(OTHERS)
     const killed = await start('--profile', 'killed')

@@ -75,6 +75,17 @@ describe('AWS files on disk', () => {
       assert.equal(await modeOf(join(home, '.aws')), 0o700)
     })
 
+    it('makes them for all users where it is told to, whatever the umask', async () => {
+      const umask = process.umask(0o027)
+      try {
+        await editAwsFile(path, () => 'text', { uid, mode: 0o644, withLock: (_, use) => use() })
+      } finally {
+        process.umask(umask)
+      }
+      assert.equal(await modeOf(path), 0o644)
+      assert.equal(await modeOf(join(home, '.aws')), 0o750)
+    })
+
     it('keeps the mode, and leaves nothing else in the folder', async () => {
       await replaceAwsFile(path, 'old', uid)
       await chmod(path, 0o640)

@@ -24,6 +24,10 @@ export interface SystemdMachine {
   run(command: string, ...args: string[]): Promise<string>
   /** Runs shell commands. */
   shell(script: string): Promise<string>
+  /** What a unit and systemd have said of it. */
+  journal(unit: string): Promise<string>
+  /** A property of a unit. */
+  show(unit: string, property: string): Promise<string>
   dispose(): Promise<void>
 }
 
@@ -65,6 +69,9 @@ export async function bootSystemd(): Promise<SystemdMachine> {
       path: (inside) => `/proc/${init}/root${inside}`,
       run: (...command) => run('nsenter', [...enter, ...surroundings, PATH, ...command], {}, 120_000),
       shell: (script) => machine.run('bash', '-euc', script),
+      journal: (unit) => machine.run('journalctl', '--unit', unit, '--no-pager', '--output=cat'),
+      show: async (unit, property) =>
+        (await machine.run('systemctl', 'show', '--property', property, '--value', unit)).trim(),
       dispose,
     }
     await until(() =>
@@ -79,6 +86,74 @@ export async function bootSystemd(): Promise<SystemdMachine> {
     await dispose()
     throw error
   }
+}
+
+/** Installs the units as the README says, and makes two users: `reader`, who may use the agent, and `stranger`. */
+export async function installUnits(machine: SystemdMachine): Promise<void> {
+  await machine.shell(`cd ${SOURCES}/scripts/systemd
+    install -D -m 644 holdfast.sysusers.conf /usr/lib/sysusers.d/holdfast.conf
+    install -m 644 -t /etc/systemd/system *.service *.socket *.timer
+    install -D -m 644 -t /etc/systemd/user user/*.service
+    systemd-sysusers
+    useradd --groups holdfast --create-home reader
+    useradd stranger
+    systemctl daemon-reload`)
+}
+
+/** Makes the PIN a credential of the services, which is in no file that can be read. */
+export async function storePin(machine: SystemdMachine, pin: string): Promise<void> {
+  await machine.shell(`mkdir --parents /etc/credstore.encrypted
+    printf ${pin} | systemd-creds encrypt --with-key=host --name=holdfast.pin - /etc/credstore.encrypted/holdfast.pin`)
+}
+
+/** Sets variables for units, over what their files say. */
+export async function setEnvironment(
+  machine: SystemdMachine,
+  variables: string,
+  ...units: string[]
+): Promise<void> {
+  for (const unit of units) {
+    await machine.shell(`mkdir --parents /etc/systemd/system/${unit}.service.d
+      printf '[Service]\\nEnvironment=${variables}\\n' > /etc/systemd/system/${unit}.service.d/test.conf`)
+  }
+  await machine.run('systemctl', 'daemon-reload')
+}
+
+/** Where Roles Anywhere is in the machine, and its names. */
+export interface MachineEmulator {
+  readonly url: string
+  readonly trustAnchorArn: string
+  readonly profileArn: string
+  readonly roleArn: string
+}
+
+/** Starts Roles Anywhere in the machine. @param ca path of the certificate of whom it trusts */
+export async function startMachineEmulator(machine: SystemdMachine, ca: string): Promise<MachineEmulator> {
+  const flags = ['--ca', ca, '--role-arn', 'arn:aws:iam::111122223333:role/edge', '--json']
+  await machine.run('systemd-run', '--unit=emulator', '--', 'holdfast', 'emulator', ...flags)
+  let ready = ''
+  await until(async () => {
+    ready = /^\{"url".*\}$/m.exec(await machine.journal('emulator'))?.[0] ?? ''
+    return ready !== ''
+  })
+  return JSON.parse(ready)
+}
+
+/** Starts a TPM in software that belongs to the agent's user. @returns the variable that leads there */
+export async function startMachineTpm(machine: SystemdMachine): Promise<string> {
+  const socket = '/run/tpm/socket'
+  await machine.shell(`mkdir /run/tpm /run/tpm/state
+    systemd-run --unit=tpm --property=User=holdfast --property=PermissionsStartOnly=yes \\
+      --property='ExecStartPre=+chown --recursive holdfast: /run/tpm' -- \\
+      swtpm socket --tpm2 --tpmstate dir=/run/tpm/state --server type=unixio,path=${socket} \\
+      --ctrl type=unixio,path=${socket}.ctrl --flags not-need-init,startup-clear`)
+  await until(() =>
+    machine.run('test', '-S', socket).then(
+      () => true,
+      () => false,
+    ),
+  )
+  return `TPM2_PKCS11_TCTI=swtpm:path=${socket}`
 }
 
 /** The first process of the container. */

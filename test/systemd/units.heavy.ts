@@ -10,7 +10,16 @@ import { type Authority, createAuthority } from '../support/certificates.js'
 import { findLibrary } from '../support/command.js'
 import { until } from '../support/outcome.js'
 import { createSoftHsmToken } from '../support/softhsm.js'
-import { bootSystemd, SOURCES, type SystemdMachine } from '../support/systemd.js'
+import {
+  bootSystemd,
+  installUnits,
+  SOURCES,
+  type SystemdMachine,
+  setEnvironment,
+  startMachineEmulator,
+  startMachineTpm,
+  storePin,
+} from '../support/systemd.js'
 
 const UNITS = resolve(import.meta.dirname, '../../scripts/systemd')
 const services = readdirSync(UNITS).filter((name) => name.endsWith('.service'))
@@ -28,15 +37,7 @@ describe('scripts/systemd', function () {
 
   before(async () => {
     machine = await bootSystemd()
-    // As the README says.
-    await machine.shell(`cd ${SOURCES}/scripts/systemd
-      install -D -m 644 holdfast.sysusers.conf /usr/lib/sysusers.d/holdfast.conf
-      install -m 644 -t /etc/systemd/system *.service *.socket *.timer
-      install -D -m 644 -t /etc/systemd/user user/*.service
-      systemd-sysusers
-      useradd --groups holdfast --create-home reader
-      useradd stranger
-      systemctl daemon-reload`)
+    await installUnits(machine)
     await layToken()
     await startEmulator()
   })
@@ -53,28 +54,15 @@ describe('scripts/systemd', function () {
     await writeFile(machine.path('/etc/ca.pem'), authority.certificatePem)
     const conf = `${STATE}/softhsm2.conf`
     await writeFile(machine.path(conf), `directories.tokendir = ${STATE}/tokens\n`)
-    await machine.shell(`chown --recursive holdfast: ${STATE}
-      mkdir --parents /etc/credstore.encrypted
-      printf ${token.pin} | systemd-creds encrypt --with-key=host --name=holdfast.pin - /etc/credstore.encrypted/holdfast.pin
-      for unit in holdfast holdfast-update@; do
-        mkdir /etc/systemd/system/$unit.service.d
-        printf '[Service]\\nEnvironment=SOFTHSM2_CONF=${conf}\\n' > /etc/systemd/system/$unit.service.d/test.conf
-      done
-      systemctl daemon-reload`)
+    await machine.run('chown', '--recursive', 'holdfast:', STATE)
+    await storePin(machine, token.pin)
+    await setEnvironment(machine, `SOFTHSM2_CONF=${conf}`, 'holdfast', 'holdfast-update@')
     await token.dispose()
   }
 
   /** Roles Anywhere in the machine, and an identity for it. */
   async function startEmulator(): Promise<void> {
-    const role = 'arn:aws:iam::111122223333:role/edge'
-    const flags = ['--ca', '/etc/ca.pem', '--role-arn', role, '--json']
-    await machine.run('systemd-run', '--unit=emulator', '--', 'holdfast', 'emulator', ...flags)
-    let ready = ''
-    await until(async () => {
-      ready = /^\{"url".*\}$/m.exec(await journal('emulator'))?.[0] ?? ''
-      return ready !== ''
-    })
-    const { url, trustAnchorArn, profileArn } = JSON.parse(ready)
+    const { url, trustAnchorArn, profileArn, roleArn } = await startMachineEmulator(machine, '/etc/ca.pem')
     await mkdir(machine.path('/etc/holdfast'), { recursive: true })
     await writeFile(
       machine.path('/etc/holdfast/config.toml'),
@@ -83,7 +71,7 @@ pkcs11-uri = "pkcs11:token=edge;id=%01"
 pkcs11-module = "${findLibrary('softhsm/libsofthsm2.so')}"
 trust-anchor-arn = "${trustAnchorArn}"
 profile-arn = "${profileArn}"
-role-arn = "${role}"
+role-arn = "${roleArn}"
 endpoint = "${url}"
 socket-group = "holdfast"
 `,
@@ -92,23 +80,11 @@ socket-group = "holdfast"
 
   /** A TPM in software, and a token on it that belongs to the agent's user. */
   async function layTpmToken(module: string): Promise<void> {
-    const env = `TPM2_PKCS11_STORE=${STATE}/tpm2_pkcs11 TPM2_PKCS11_TCTI=swtpm:path=/run/tpm/socket`
-    const tool = `runuser -u holdfast -- env ${env} pkcs11-tool --module ${module}`
-    await machine.shell(`mkdir /run/tpm /run/tpm/state
-      systemd-run --unit=tpm --property=User=holdfast --property=PermissionsStartOnly=yes \\
-        --property='ExecStartPre=+chown --recursive holdfast: /run/tpm' -- \\
-        swtpm socket --tpm2 --tpmstate dir=/run/tpm/state --server type=unixio,path=/run/tpm/socket \\
-        --ctrl type=unixio,path=/run/tpm/socket.ctrl --flags not-need-init,startup-clear
-      printf '[Service]\\nEnvironment=TPM2_PKCS11_TCTI=swtpm:path=/run/tpm/socket\\n' \\
-        > /etc/systemd/system/holdfast.service.d/tpm.conf
+    const tcti = await startMachineTpm(machine)
+    const tool = `runuser -u holdfast -- env TPM2_PKCS11_STORE=${STATE}/tpm2_pkcs11 ${tcti} pkcs11-tool --module ${module}`
+    await machine.shell(`printf '[Service]\\nEnvironment=${tcti}\\n' > /etc/systemd/system/holdfast.service.d/tpm.conf
       systemctl daemon-reload
       runuser -u holdfast -- mkdir ${STATE}/tpm2_pkcs11`)
-    await until(() =>
-      machine.run('test', '-S', '/run/tpm/socket').then(
-        () => true,
-        () => false,
-      ),
-    )
     const login = `${tool} --token-label tpm --login --pin 12345678`
     await machine.shell(`${tool} --slot-index 0 --init-token --label tpm --so-pin 87654321
       ${tool} --token-label tpm --login --login-type so --so-pin 87654321 --init-pin --new-pin 12345678
@@ -119,9 +95,8 @@ socket-group = "holdfast"
     await machine.shell(`${login} --write-object /tmp/certificate.der --type cert --id 01`)
   }
 
-  const journal = (unit: string) => machine.run('journalctl', '--unit', unit, '--no-pager', '--output=cat')
-  const show = async (unit: string, property: string) =>
-    (await machine.run('systemctl', 'show', '--property', property, '--value', unit)).trim()
+  const journal = (unit: string) => machine.journal(unit)
+  const show = (unit: string, property: string) => machine.show(unit, property)
   const as = (user: string, ...command: string[]) => machine.run('runuser', '-u', user, '--', ...command)
   const getAs = async (user: string) => JSON.parse(await as(user, 'holdfast', 'credential-process', 'edge'))
 
