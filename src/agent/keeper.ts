@@ -4,11 +4,12 @@
  * arrays, and leaves behind what was in them.
  */
 
+import { isDeepStrictEqual } from 'node:util'
 import type { GivenPin } from '../core/agent/agent-protocol.js'
 import { isTransient } from '../core/agent/refresh-schedule.js'
 import type { CredentialProvider, Credentials } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
-import { verifyPinMayBeTried } from '../core/pin/pin.js'
+import { type TokenIdentity, verifyPinMayBeTried } from '../core/pin/pin.js'
 import type { PinNeed } from '../core/pkcs11/token-protocol.js'
 import type { Certificate } from '../core/x509/certificate.js'
 import type { PinGiver } from '../pin-answer.js'
@@ -55,7 +56,8 @@ export interface Keeper {
   /** What is to be told a person who is asked for the PIN, if the token has been seen. */
   readonly pinNeed: PinNeed | undefined
   /**
-   * Keeps a copy of the PIN until it is refused or `lock` is called. Without one, finds out whether one is needed.
+   * Keeps a copy of the PIN until it is refused, another token is found, or `lock` is called. Without one, finds out whether
+   * one is needed.
    * @throws HoldfastError of the session that it is tried with
    */
   unlock(pin: GivenPin | undefined, signal: AbortSignal): Promise<void>
@@ -73,6 +75,7 @@ export interface Keeper {
 export function createKeeper(parts: KeeperParts): Keeper {
   const { asksPerson, onDemand } = parts
   let kept: GivenPin | undefined
+  /** What the token said when it was seen last. A PIN that is given then is meant for this token, and for no other. */
   let pinNeed: PinNeed | undefined
   let certificate: Certificate | undefined
   let probe: Promise<Credentials> | undefined
@@ -86,10 +89,15 @@ export function createKeeper(parts: KeeperParts): Keeper {
     kind: findPin()?.kind ?? 'terminal',
     name: findPin()?.name ?? 'terminal',
     async give(need) {
+      const asked = pinNeed
       pinNeed = need
       // It may have been taken away since the session began.
       const pin = findPin()
       if (pin === undefined) throw pinNeeded()
+      if (asked !== undefined && !isDeepStrictEqual(asked.token, need.token)) {
+        wipe()
+        throw otherToken(asked.token, need.token)
+      }
       // The last try is for a PIN that has just been typed.
       if (pin === kept) verifyPinMayBeTried(need.flags, 'askpass', need.token.label)
       return Buffer.from(pin.bytes)
@@ -171,6 +179,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
     async unlock(pin, signal) {
       if (!asksPerson) return
       if (pin === undefined) {
+        if (kept !== undefined) return
         await refresher.get({ attended: true, fresh: true, signal, provider: createSession(() => undefined) })
         return
       }
@@ -195,6 +204,19 @@ function pinNeeded(): HoldfastError {
     'PIN_NEEDED',
     'the token wants a PIN, and this identity has none that could be read: run holdfast unlock, or holdfast credential-process at a terminal',
   )
+}
+
+/** A PIN costs the token that it does not belong to one of its tries. */
+function otherToken(asked: TokenIdentity, found: TokenIdentity): HoldfastError {
+  return new HoldfastError(
+    'PIN_NEEDED',
+    `the PIN is that of ${describeToken(asked)}, and now ${describeToken(found)} is there: it was not tried, and is forgotten. Give that of this token: run holdfast unlock, or holdfast credential-process at a terminal`,
+  )
+}
+
+function describeToken({ label, serial, store }: TokenIdentity): string {
+  const where = store === undefined ? `serial number ${serial}` : `in ${store}`
+  return `token ${JSON.stringify(label)} (${where})`
 }
 
 function isPinFailure(error: unknown): boolean {

@@ -1,6 +1,6 @@
 /**
  * `holdfast unlock NAME`: hands a PIN that a person types to the agent, which keeps it in memory until `holdfast lock`, or
- * until the token refuses it.
+ * until the token refuses it or another one is in its place.
  */
 
 import type { Argv } from 'yargs'
@@ -46,7 +46,7 @@ export async function run({ name, agentDir, config }: UnlockArguments, context: 
   if ('unknown' in reply) throw unknownToAgent(name)
   if ('failed' in reply) throw reply.failed
   const what = isLocked
-    ? 'is unlocked until holdfast lock, or until the token refuses the PIN'
+    ? 'is unlocked until holdfast lock, or until its token refuses the PIN or gives way to another one'
     : 'needs no PIN'
   await context.stdout(`${formatPrintable(name)} ${what}\n`)
 }

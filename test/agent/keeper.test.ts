@@ -21,12 +21,13 @@ function setUp(parts: Partial<KeeperParts> = {}) {
     open = resolve
   })
   const pins: string[] = []
+  const token = { need: NEED }
   const keeper = createKeeper({
     createProvider:
       ({ pinGiver }) =>
       async (): Promise<Credentials> => {
         await gate
-        const pin = await pinGiver.give(NEED)
+        const pin = await pinGiver.give(token.need)
         pins.push(String(Buffer.from(pin)))
         const expiration = new Date(clock.now().getTime() + 3_600_000)
         return {
@@ -44,7 +45,7 @@ function setUp(parts: Partial<KeeperParts> = {}) {
     onFailed: () => undefined,
     ...parts,
   })
-  return { keeper, pins, open }
+  return { keeper, pins, open, token }
 }
 
 const typed = (text: string): GivenPin => ({
@@ -85,6 +86,59 @@ describe('createKeeper', () => {
     await Promise.all([taking, unlocking])
     assert.deepEqual(pins, ['first', 'second'])
     assert.equal(keeper.state.mode, 'unlocked')
+    keeper.stop()
+  })
+
+  describe('where another token is found', () => {
+    const OTHER: PinNeed = { ...NEED, token: { ...NEED.token, serial: '2' } }
+    const signal = new AbortController().signal
+
+    it('does not show it the PIN that was kept for the first one, and forgets that', async () => {
+      const { keeper, pins, open, token } = setUp()
+      open()
+      await keeper.unlock(typed('1234'), signal)
+      keeper.start()
+      await settle()
+      assert.deepEqual(pins, ['1234', '1234'])
+      token.need = OTHER
+      keeper.renew()
+      await settle()
+      assert.match(String(keeper.state.failure?.error), /"edge" \(serial number 2\)/)
+      assert.equal(keeper.state.mode, 'locked')
+      assert.equal(keeper.pinNeed, OTHER)
+      keeper.renew()
+      await settle()
+      assert.deepEqual(pins, ['1234', '1234'])
+      keeper.stop()
+    })
+
+    for (const use of ['take', 'unlock'] as const) {
+      it(`does not show it the PIN that somebody gives who was asked for that of the first one (${use})`, async () => {
+        const { keeper, pins, open, token } = setUp()
+        open()
+        await assert.rejects(keeper.take({ attended: true, signal }), { code: 'PIN_NEEDED' })
+        assert.equal(keeper.pinNeed, NEED)
+        token.need = OTHER
+        const give = (pin: GivenPin) =>
+          use === 'take' ? keeper.take({ attended: true, signal, pin }) : keeper.unlock(pin, signal)
+        await assert.rejects(give(typed('1234')), { code: 'PIN_NEEDED' })
+        assert.deepEqual(pins, [])
+        assert.equal(keeper.state.mode, 'locked')
+        await give(typed('5678'))
+        assert.equal(pins[0], '5678')
+        keeper.stop()
+      })
+    }
+  })
+
+  it('has no session fail for somebody who would unlock what is unlocked', async () => {
+    const { keeper, pins, open } = setUp()
+    const signal = new AbortController().signal
+    open()
+    await keeper.unlock(typed('1234'), signal)
+    await keeper.unlock(undefined, signal)
+    assert.deepEqual(pins, ['1234'])
+    assert.equal(keeper.state.failure, undefined)
     keeper.stop()
   })
 })

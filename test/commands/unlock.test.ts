@@ -7,6 +7,7 @@ import { type AgentEdge, askSocket, createAgentEdge } from '../support/agent-edg
 import { createEdge, type Edge } from '../support/edge.js'
 import { assertCredentials, assertFailure, until } from '../support/outcome.js'
 import { type RunningProgram, runHoldfastOnTerminal, type TerminalResult } from '../support/program.js'
+import { createSoftHsmToken } from '../support/softhsm.js'
 
 const PROMPT = /PIN of token .*: $/
 
@@ -102,6 +103,32 @@ describe('an identity whose PIN is typed', function () {
     agent.child.kill('SIGHUP')
     await until(() => agent.output().split(' configuration ').length > 2)
     assert.equal(await machine.calls('C_Login'), 1)
+  })
+
+  it('is not shown to another token of the same name, which takes the place of the first one', async () => {
+    const other = await createSoftHsmToken({ pin: '99999999' })
+    try {
+      await other.importCertificate(await edge.authority.issue(await other.generateKey('P-256')))
+      assert.equal((await unlock(edge.token.pin)).status, 0)
+      await until(async () => !(await status()).refreshing)
+      const logins = await machine.calls('C_Login')
+      const { SOFTHSM2_CONF: settings } = edge.token.env as { SOFTHSM2_CONF: string }
+      const former = await readFile(settings, 'utf8')
+      await writeFile(settings, await readFile(other.env.SOFTHSM2_CONF!))
+      try {
+        agent.child.kill('SIGHUP')
+        await until(() => / refresh-failed .*code=PIN_NEEDED .*was not tried/.test(agent.output()))
+        assert.equal(await machine.calls('C_Login'), logins)
+        assert.equal((await status()).mode, 'locked')
+        const result = await unlock(other.pin)
+        assert.match(result.stdout, /^edge is unlocked/)
+        assert.ok((await machine.calls('C_Login')) > logins)
+      } finally {
+        await writeFile(settings, former)
+      }
+    } finally {
+      await other.dispose()
+    }
   })
 
   it('says what is not there to be unlocked', async () => {
