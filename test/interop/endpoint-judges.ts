@@ -1,5 +1,5 @@
 /**
- * Programs that we did not write and that get credentials from an endpoint which their environment names. Each prints
+ * Programs that we did not write and that get credentials from where their environment points. Each prints
  * an access key, and once that has expired another one.
  */
 
@@ -7,6 +7,9 @@ import { execFile } from 'node:child_process'
 import { resolve } from 'node:path'
 
 const ROOT = resolve(import.meta.dirname, '../..')
+
+/** How long the sessions last that they are judged with, not counting that their end is rounded up to a whole second. */
+export const SESSION_SECONDS = 4
 
 /** One such program. */
 export interface EndpointJudge {
@@ -82,6 +85,7 @@ export function runJudge(
   const nowhere = {
     AWS_CONFIG_FILE: '/dev/null',
     AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+    AWS_REGION: 'us-east-1',
     HOME: '/nonexistent',
   }
   return new Promise((done) =>

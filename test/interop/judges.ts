@@ -6,10 +6,14 @@
 /** One such program. Each command line is for a profile of the AWS config file. */
 export interface Judge {
   readonly name: string
-  /** Whether it hands over a command of several lines whole, or its first line only. */
-  readonly continuation: 'whole' | 'cut'
-  /** Calls S3 at the URL, and prints the ID of the owner of the buckets. */
-  listBuckets(profile: string, url: string): readonly string[]
+  /** Whether it runs a command of several lines, as its shell joins them; hands it over with its backslashes; or loses some. */
+  readonly continuation: 'joined' | 'whole' | 'cut'
+  /** Whether it takes keys that stand in a profile, too. */
+  readonly takesKeys: boolean
+  /** What it says where it keeps our error to itself. */
+  readonly saysInstead?: string
+  /** Calls S3 or STS at the URL, and prints the access key that the answer names. */
+  callService(profile: string, url: string): readonly string[]
   /** Prints the credentials as a `credential_process` would. Not every one can. */
   printCredentials?(profile: string): readonly string[]
 }
@@ -22,7 +26,8 @@ export function awsCli(name: string, command: readonly string[], { exports }: { 
   return {
     name,
     continuation: 'whole',
-    listBuckets: (profile, url) => {
+    takesKeys: true,
+    callService: (profile, url) => {
       const flags = ['--profile', profile, '--region', 'us-east-1', '--endpoint-url', url, '--output', 'text']
       return [...command, 's3api', 'list-buckets', '--query', 'Owner.ID', ...flags]
     },
@@ -41,7 +46,8 @@ export function awsSdkForJavaScript(provider: 'fromProcess' | 'fromIni'): Judge 
   return {
     name: `the AWS SDK for JavaScript, ${provider}`,
     continuation: 'cut',
-    listBuckets: (profile, url) => script(LIST_BUCKETS_IN_JAVASCRIPT, profile, url),
+    takesKeys: provider === 'fromIni',
+    callService: (profile, url) => script(LIST_BUCKETS_IN_JAVASCRIPT, profile, url),
     printCredentials: (profile) => script(PRINT_CREDENTIALS_IN_JAVASCRIPT, profile),
   }
 }
@@ -51,7 +57,8 @@ export function boto3(python: string): Judge {
   return {
     name: 'boto3',
     continuation: 'whole',
-    listBuckets: (profile, url) => [python, '-c', LIST_BUCKETS_IN_PYTHON, profile, url],
+    takesKeys: true,
+    callService: (profile, url) => [python, '-c', LIST_BUCKETS_IN_PYTHON, profile, url],
     printCredentials: (profile) => [python, '-c', PRINT_CREDENTIALS_IN_PYTHON, profile],
   }
 }

@@ -20,13 +20,13 @@ export function describeProfiles(judges: readonly Judge[]): void {
 
   for (const judge of judges) {
     describe(judge.name, () => {
-      const listBuckets = (profile: string) =>
-        machine.execute(judge.listBuckets(profile, machine.services.url))
+      const callService = (profile: string) =>
+        machine.execute(judge.callService(profile, machine.services.url))
 
-      /** One more session was given out, and it was this one that S3 was called with. */
+      /** One more session was given out, and it was this one that the service was called with. */
       async function assertServed(profile: string): Promise<void> {
         const count = machine.sessions().length
-        const { stdout, stderr, status } = await listBuckets(profile)
+        const { stdout, stderr, status } = await callService(profile)
         assert.equal(status, 0, stderr)
         const [session, ...more] = machine.sessions().slice(count)
         assert.equal(stdout.trim(), session?.accessKeyId)
@@ -34,32 +34,55 @@ export function describeProfiles(judges: readonly Judge[]): void {
       }
 
       /** It fails, and shows this to its user. */
-      async function assertShown(profile: string, text: string): Promise<void> {
-        const { stdout, stderr, status } = await listBuckets(profile)
+      async function assertShown(profile: string, ...texts: string[]): Promise<void> {
+        const { stdout, stderr, status } = await callService(profile)
         assert.notEqual(status, 0)
-        assert.ok(`${stdout}${stderr}`.includes(text), `no ${JSON.stringify(text)} in ${stderr}`)
+        for (const text of texts) {
+          assert.ok(`${stdout}${stderr}`.includes(text), `no ${JSON.stringify(text)} in ${stderr}`)
+        }
       }
 
       it('is served with a URI that configure has put into quotes', () => assertServed('uri'))
 
       it('is served with an identity of the configuration', () => assertServed('identity'))
 
-      it('shows our error in one piece', async () => {
+      it(`shows ${judge.saysInstead === undefined ? 'our error in one piece' : 'that the command failed'}`, async () => {
         const { stderr } = await machine.execute(nowhere(machine))
         assert.match(stderr, /^holdfast: .* \(TOKEN_NOT_FOUND\)\n$/)
-        await assertShown('nowhere', stderr.trim())
+        await assertShown('nowhere', judge.saysInstead ?? stderr.trim())
       })
 
       it('is served with key and certificate from openssl', () => assertServed('edge-workload'))
 
-      it('shows the right line where the command goes on over several', async () => {
-        const right = formatCommand(workload(machine))
-        const what =
-          judge.continuation === 'whole'
-            ? `AWS config files have no line continuation: write it on one line: credential_process = ${right} (`
-            : 'AWS config files have no line continuation, and what follows the backslash is lost: write it on one line: credential_process = holdfast credential-process … ('
-        await assertShown('continued', what)
-      })
+      if (judge.continuation === 'joined') {
+        it('is served where the command goes on over several lines', () => assertServed('continued'))
+      } else {
+        it('shows the right line where the command goes on over several', async () => {
+          const right = formatCommand(workload(machine))
+          const what =
+            judge.continuation === 'whole'
+              ? [
+                  `AWS config files have no line continuation: write it on one line: credential_process = ${right} (`,
+                ]
+              : [
+                  'AWS config files have no line continuation, and what follows the backslash is lost: write it on one line: credential_process = holdfast credential-process ',
+                  ' … (',
+                ]
+          await assertShown('continued', ...what)
+        })
+      }
+
+      if (judge.takesKeys) {
+        it('uses the set that update wrote last', async () => {
+          for (const _ of ['first', 'next']) {
+            await update(machine, 'written')
+            const count = machine.sessions().length
+            const { stdout, stderr } = await callService('written')
+            assert.equal(stdout.trim(), machine.sessions().at(-1)?.accessKeyId, stderr)
+            assert.equal(machine.sessions().length, count)
+          }
+        })
+      }
 
       it('is served with a certificate of an intermediate only if the file has the chain', async () => {
         await assertServed('full-chain')
@@ -137,4 +160,17 @@ async function configure({ execute }: Machine, name: string, flags: readonly str
   const { status, stderr } = await execute(['holdfast', 'configure', name, ...flags])
   assert.equal(stderr, '')
   assert.equal(status, 0)
+}
+
+async function update({ execute, path }: Machine, profile: string): Promise<void> {
+  const identity = ['identity', '--config', path('holdfast.toml')]
+  const { status, stderr } = await execute([
+    'holdfast',
+    'update',
+    ...identity,
+    '--once',
+    '--profile',
+    profile,
+  ])
+  assert.equal(status, 0, stderr)
 }
