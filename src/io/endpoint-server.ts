@@ -1,7 +1,7 @@
 /**
  * An HTTP server for the agent's endpoints: from sockets to plain requests, and back. It is made for neighbours that mean
- * no good: all it reads has limits and deadlines, a connection that says nothing gives way to newer ones, one request is
- * worked on at a time, and nothing that a client does ends it. What is answered, core/ decides; it logs nothing.
+ * no good: all it reads has limits and deadlines, and nothing that a client does ends it. What is answered, core/ decides;
+ * it logs nothing.
  * @see https://nodejs.org/api/http.html
  */
 
@@ -10,15 +10,11 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { HttpReply, HttpRequest } from '../core/endpoints/http-message.js'
 import type { Connection } from '../core/endpoints/socket-table.js'
 import { HoldfastError } from '../core/errors.js'
+import { limitClients } from './client-limits.js'
 
-/** Connections that may be open without a request in work. */
-const MAX_WAITING = 256
-/** Connections in all; more are closed at once. */
-const MAX_CONNECTIONS = 1024
 const MAX_HEADER_BYTES = 8192
 /** For a whole request, and then again for the next one on the same connection. */
 const REQUEST_TIMEOUT_MS = 5000
-const END_OF_HEADERS = '\r\n\r\n'
 
 /** Who sends requests: one after the other, over one connection. */
 export interface Client {
@@ -62,11 +58,9 @@ export async function startEndpointServer(options: EndpointServerOptions): Promi
     joinDuplicateHeaders: true,
   }
   const server = createServer(limits)
-  server.maxConnections = MAX_CONNECTIONS
   // Also for a client that does not read its reply.
   server.timeout = REQUEST_TIMEOUT_MS
-  const waiting = letNewConnectionsWin(server)
-  refusePipelining(server)
+  const admit = limitClients(server)
   const clients = new WeakMap<Socket, Client>()
   server.on('connection', (socket: Socket) => {
     const gone = new AbortController()
@@ -74,11 +68,8 @@ export async function startEndpointServer(options: EndpointServerOptions): Promi
     socket.on('close', () => gone.abort())
   })
   server.on('request', (incoming, outgoing) => {
-    if (!waiting.delete(incoming.socket)) return incoming.socket.destroy()
-    outgoing.on('close', () => {
-      if (!incoming.socket.destroyed) waiting.add(incoming.socket)
-    })
-    void answerIncoming(incoming, outgoing, clients.get(incoming.socket)!, options)
+    if (admit(incoming, outgoing))
+      void answerIncoming(incoming, outgoing, clients.get(incoming.socket)!, options)
   })
   // Not HTTP, too large, too slow or broken off: there is nobody to be told.
   server.on('clientError', (_, socket: Socket) => socket.destroy())
@@ -95,39 +86,6 @@ export async function startEndpointServer(options: EndpointServerOptions): Promi
         server.closeAllConnections()
       }),
   }
-}
-
-/**
- * The connections that wait for a request. Where there are too many, the one that has waited longest is closed, so that
- * whoever fills the server up does not keep out those who have something to say.
- */
-function letNewConnectionsWin(server: Server): Set<Socket> {
-  const waiting = new Set<Socket>()
-  server.on('connection', (socket: Socket) => {
-    const [oldest] = waiting
-    if (oldest !== undefined && waiting.size >= MAX_WAITING) {
-      waiting.delete(oldest)
-      oldest.destroy()
-    }
-    waiting.add(socket)
-    socket.on('close', () => waiting.delete(socket))
-  })
-  return waiting
-}
-
-/**
- * No SDK sends a request before the last one is answered. Node would make all requests that arrive together into objects
- * before it looks at anybody else, hundreds of each connection, so what follows the first one is made unreadable.
- */
-function refusePipelining(server: Server): void {
-  server.on('connection', (socket: Socket) => {
-    // Only with a listener of this kind does Node show what arrives; the other one sees it before the parser.
-    socket.on('data', () => undefined)
-    socket.prependListener('data', (chunk: Buffer) => {
-      const end = chunk.indexOf(END_OF_HEADERS)
-      if (end !== -1) chunk.fill(0, end + END_OF_HEADERS.length)
-    })
-  })
 }
 
 async function answerIncoming(

@@ -137,6 +137,38 @@ describe('holdfast serve', function () {
       assert.equal((await askSocket(socket, '/metrics')).status, 404)
     })
 
+    it('keeps its time for all where a member sends thousands of requests at once', async () => {
+      const changes = { 'socket-group': String(GROUP) }
+      await machine.configure({ edge: changes, other: changes })
+      agent = await serve()
+      const flood = `
+        const { connect } = require('node:net')
+        const request = 'POST /credentials HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 15\\r\\n\\r\\n{"name":"edge"}'
+        const requests = Buffer.from(request.repeat(20000))
+        const go = () => {
+          const socket = connect(process.argv[1], () => socket.write(requests)).resume()
+          socket.on('error', () => undefined).on('close', () => setImmediate(go))
+        }
+        for (let count = 0; count < 8; count++) go()`
+      const user = [`--reuid=${MEMBER}`, `--regid=${MEMBER}`, `--groups=${GROUP}`]
+      const command = [process.execPath, '-e', flood, join(folder, 'edge.sock')]
+      const member = spawn('setpriv', [...user, ...command], { stdio: 'ignore' })
+      try {
+        await until(() => agent!.output().split(' handed-out identity=edge ').length > 10)
+        const times: number[] = []
+        for (let count = 0; count < 30; count++) {
+          const started = performance.now()
+          const ask = { method: 'POST', body: '{"name":"other"}' }
+          assert.equal((await askSocket(join(folder, 'other.sock'), '/credentials', ask)).status, 200)
+          times.push(performance.now() - started)
+        }
+        const [median] = times.sort((one, other) => one - other).slice(15)
+        assert.ok(median! < 200, `${median} ms`)
+      } finally {
+        member.kill('SIGKILL')
+      }
+    })
+
     it('is trusted in the folder of the user that the configuration names, and of no other', async () => {
       agent = await serve()
       await chown(folder, SERVICE, SERVICE)

@@ -5,6 +5,7 @@
 import { lstatSync, readdirSync } from 'node:fs'
 import { request as startRequest } from 'node:http'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import {
   AGENT_SOCKET,
   CONTROL_SOCKET,
@@ -77,6 +78,8 @@ export interface AgentAnswer {
   readonly body: Buffer
 }
 
+/** How long, more or less, to wait where the queue before a socket is full: to those who do not stand still, Linux says so. */
+const FULL_MS = 50
 /** The agent has more to say than a client has to ask, but not without end. */
 const MAX_ANSWER_BYTES = 64 * MAX_REQUEST_BYTES
 
@@ -90,15 +93,21 @@ export async function callAgent(call: AgentCall): Promise<AgentAnswer | 'absent'
   const failed = (why: string, cause?: unknown) =>
     new HoldfastError('AGENT_FAILED', `the agent at ${formatPrintable(socket)} ${why}`, { cause })
   const late = failed(`gave no answer within ${timeoutMs / 1000} s: look at its log, or restart it`)
+  const startedMs = performance.now()
   try {
-    return await send(call, late)
-  } catch (cause) {
-    if (signal.aborted) throw signal.reason
-    if (cause instanceof HoldfastError) throw cause
-    const { code, message } = cause as NodeJS.ErrnoException
-    if (code === 'ECONNREFUSED' || code === 'ENOENT') return 'absent'
-    if (code === 'EACCES' || code === 'EPERM') return 'denied'
-    throw failed(`broke the connection (${code ?? message}): look at its log`, cause)
+    for (;;) {
+      const answer = await send(call, late).catch((cause: NodeJS.ErrnoException) => {
+        if (signal.aborted) throw signal.reason
+        if (cause instanceof HoldfastError) throw cause
+        const { code, message } = cause
+        if (code === 'ECONNREFUSED' || code === 'ENOENT') return 'absent'
+        if (code === 'EACCES' || code === 'EPERM') return 'denied'
+        if (code === 'EAGAIN' && performance.now() - startedMs < timeoutMs) return 'full'
+        throw failed(`broke the connection (${code ?? message}): look at its log`, cause)
+      })
+      if (answer !== 'full') return answer
+      await delay(FULL_MS * (0.5 + Math.random()), undefined, { signal }).catch(() => signal.throwIfAborted())
+    }
   } finally {
     call.body?.fill(0)
   }

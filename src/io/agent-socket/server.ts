@@ -12,6 +12,7 @@ import { fitsSocketAddress } from '../../core/agent/agent-place.js'
 import type { HttpHandler, HttpReply } from '../../core/endpoints/http-message.js'
 import { HoldfastError } from '../../core/errors.js'
 import { formatPrintable } from '../../core/printable.js'
+import { limitClients } from '../client-limits.js'
 import { readStream } from '../stream.js'
 
 /** One socket, and who may use it. */
@@ -37,8 +38,6 @@ export interface UnixServer {
 
 /** How long a client may take to send a request, in milliseconds. */
 const REQUEST_LIMIT_MS = 10_000
-/** How many may be connected at a time. */
-const MAX_CONNECTIONS = 1000
 
 /**
  * Opens a socket.
@@ -50,14 +49,11 @@ export async function listenOnSocket(options: UnixServerOptions): Promise<UnixSe
   const draft = `${path}.new`
   if (!fitsSocketAddress(draft)) throw unusable(path, new Error('the path is longer than 103 bytes'))
   await verifyFree(path)
-  const server = createServer(
-    { connectionsCheckingInterval: 1000 },
-    (request, response) => void respond(request, response, options),
-  )
-  server.maxConnections = MAX_CONNECTIONS
-  // What arrives may hold a PIN. This comes after the parser, which has copied the body by then; without a listener it would
-  // keep what it has read in a buffer of its own.
-  server.on('connection', (socket) => socket.on('data', (chunk: Buffer) => chunk.fill(0)))
+  const server = createServer({ connectionsCheckingInterval: 1000 })
+  const admit = limitClients(server)
+  server.on('request', (request, response) => {
+    if (admit(request, response)) void respond(request, response, options)
+  })
   server.headersTimeout = REQUEST_LIMIT_MS
   server.requestTimeout = REQUEST_LIMIT_MS
   server.keepAliveTimeout = 1

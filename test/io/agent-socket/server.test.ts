@@ -3,12 +3,15 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { createConnection, createServer } from 'node:net'
+import { createConnection, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import type { HttpHandler } from '../../../src/core/endpoints/http-message.js'
+import { type AgentAnswer, callAgent } from '../../../src/io/agent-socket/client.js'
 import { listenOnSocket, type UnixServer } from '../../../src/io/agent-socket/server.js'
 import { askSocket } from '../../support/agent-edge.js'
+import { settle } from '../../support/fake-clock.js'
 
 describe('listenOnSocket', () => {
   let folder: string
@@ -103,6 +106,68 @@ describe('listenOnSocket', () => {
     const [answer] = await once(socket, 'data')
     assert.match(String(answer), /^HTTP\/1\.1 400 /)
     assert.equal((await askSocket(path, '/')).status, 200)
+  })
+
+  for (const [title, pieces] of [
+    ['a header', ['POST / HTTP/1.1\r\nhost: x\r\ncontent-', 'length: 5\r\n\r\nab', 'cde']],
+    ['the end of the headers', ['POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r', '\nab', 'cde']],
+    ['the body', ['POST / HTTP/1.1\r\nhost: x\r\nContent-Length:5\r\n\r\n', 'a', 'bcd', 'e']],
+  ] as const) {
+    it(`takes a request that arrives in pieces: ${title}`, async () => {
+      await listen(async ({ body }) => ({ status: 200, body: String(Buffer.from(body)) }))
+      const socket = createConnection(path)
+      for (const piece of pieces) {
+        socket.write(piece)
+        await settle()
+      }
+      assert.match(await text(socket), /^HTTP\/1\.1 200 [\s\S]*\r\n\r\nabcde$/)
+    })
+  }
+
+  describe('works on one request of a connection', () => {
+    const get = 'GET / HTTP/1.1\r\nhost: x\r\n\r\n'
+    const post = 'POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc'
+    for (const [title, pieces] of [
+      ['where many come at once', [get.repeat(1000)]],
+      ['where many come at once with bodies', [post.repeat(1000)]],
+      ['where another one comes while it is in work', [get, get]],
+    ] as const) {
+      it(`${title}, and ends it`, async () => {
+        let asked = 0
+        await listen(async (_, { signal }) => {
+          asked += 1
+          await once(signal, 'abort')
+          return { status: 200, body: '' }
+        })
+        const socket = createConnection(path)
+        for (const piece of pieces) {
+          socket.write(piece)
+          await settle()
+        }
+        assert.doesNotMatch(await text(socket), /200 OK/)
+        assert.equal(asked, 1)
+      })
+    }
+  })
+
+  it('answers whoever comes after 1,500 connections that say nothing', async () => {
+    await listen()
+    const idle: Socket[] = []
+    while (idle.length < 1500) {
+      const socket = createConnection(path).on('error', () => undefined)
+      await once(socket, 'connect')
+      idle.push(socket)
+    }
+    assert.equal((await askSocket(path, '/')).status, 200)
+    for (const socket of idle) socket.destroy()
+  })
+
+  it('answers clients of its own of which more come at once than can stand in the queue before a socket', async () => {
+    await listen()
+    const call = () =>
+      callAgent({ socket: path, path: '/status', signal: new AbortController().signal, timeoutMs: 30_000 })
+    const answers = await Promise.all(Array.from({ length: 700 }, call))
+    for (const answer of answers) assert.equal((answer as AgentAnswer).status, 200)
   })
 
   it('says nothing of a bug to whoever asks', async () => {
