@@ -9,9 +9,9 @@ import { IDENTITY_NAME } from '../core/config/config.js'
 import { formatToken, TOKEN_BYTES } from '../core/endpoints/consumer.js'
 import { CONTAINER_PORT, formatContainerVariables } from '../core/endpoints/container-endpoint.js'
 import { HoldfastError } from '../core/errors.js'
+import { findAccount } from '../io/accounts.js'
 import { listConfigFiles, loadIdentity } from '../io/config-file.js'
 import { listConsumerFolders, locateConsumer, writeConsumer } from '../io/consumers/consumer-files.js'
-import { findAccount } from '../io/user-account.js'
 import type { Context } from './context.js'
 
 interface AddArguments {

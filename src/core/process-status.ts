@@ -1,6 +1,6 @@
 /**
- * One line of `/proc/PID/stat`, as far as the PIN needs it: is this process in the terminal's foreground,
- * and does the process that wrote a record still live.
+ * One line of `/proc/PID/stat`, as far as it is needed: is this process in the terminal's foreground, and does another one
+ * still live that has written down who it is.
  * @see proc_pid_stat(5)
  */
 
@@ -13,6 +13,14 @@ export interface ProcessStatus {
   /** Foreground process group of the controlling terminal; -1 without one. */
   readonly terminalProcessGroup: number
   readonly startTime: string
+}
+
+/** What tells one process from all others that have run or will run on this machine. What is not known is 0 or empty. */
+export interface ProcessIdentity {
+  readonly pid: number
+  /** As in {@link ProcessStatus}. */
+  readonly startTime: string
+  readonly bootId: string
 }
 
 /** Reads the line; undefined if it has another form. */

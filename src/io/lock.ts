@@ -9,7 +9,6 @@ import { randomBytes } from 'node:crypto'
 import {
   mkdirSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
   renameSync,
   rmdirSync,
@@ -20,7 +19,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { findProcessStatus, type ProcessStatus } from '../core/process-status.js'
+import { identifyOurselves, isRunning } from './processes.js'
 
 /** Longer than anybody works under a lock, a person's PIN included: after that nobody holds it. */
 const MAX_HELD_MS = 5 * 60 * 1000
@@ -43,7 +42,7 @@ export function tryLock(path: string): Release | undefined {
     if (isAtWork(holder, join(path, holder))) return undefined
     ignore(['ENOENT'], () => unlinkSync(join(path, holder)))
   }
-  const { pid, startTime, boot, namespace } = ourselves()
+  const { pid, startTime, boot, namespace } = describeOurselves()
   const name = [pid, startTime, boot, namespace, randomBytes(6).toString('hex')].join('-')
   const ours = `${path}-${name}`
   mkdirSync(ours, { mode: 0o700 })
@@ -97,43 +96,17 @@ function isAtWork(holder: string, file: string): boolean {
   const since = ignore(['ENOENT'], () => statSync(file).mtimeMs)
   if (since === undefined || Date.now() - since > MAX_HELD_MS) return false
   const [pid, startTime, boot, namespace] = holder.split('-')
-  const us = ourselves()
+  const us = describeOurselves()
   if (boot !== us.boot) return false
   if (startTime === '' || namespace !== us.namespace) return true
-  return findLiving(pid!)?.startTime === startTime
+  return isRunning({ pid: Number(pid), startTime: startTime!, bootId: us.bootId })
 }
 
-/** What tells one process from all others; none of it has a dash. What cannot be told is empty: only Linux tells. */
-interface ProcessIdentity {
-  readonly pid: number | ''
-  readonly startTime: string
-  readonly boot: string
-  /** Of PIDs: each container has its own. */
-  readonly namespace: string
-}
-
-let known: ProcessIdentity | undefined
-
-function ourselves(): ProcessIdentity {
-  if (known !== undefined) return known
-  const status = findLiving('self')
+/** The parts of a holder's name; none has a dash. Each container has a namespace of PIDs of its own. */
+function describeOurselves() {
+  const us = identifyOurselves()
   const namespace = ignore(['ENOENT', 'EACCES'], () => readlinkSync('/proc/self/ns/pid')) ?? ''
-  known = {
-    pid: status?.pid ?? '',
-    startTime: status?.startTime ?? '',
-    boot: readText('/proc/sys/kernel/random/boot_id').replaceAll(/[^0-9a-f]/g, ''),
-    namespace: namespace.replaceAll(/\D/g, ''),
-  }
-  return known
-}
-
-function findLiving(pid: string): ProcessStatus | undefined {
-  const status = findProcessStatus(readText(`/proc/${pid}/stat`))
-  return status === undefined || /[ZX]/.test(status.state) ? undefined : status
-}
-
-function readText(path: string): string {
-  return ignore(['ENOENT', 'ESRCH', 'EACCES'], () => readFileSync(path, 'utf8')) ?? ''
+  return { ...us, boot: us.bootId.replaceAll('-', ''), namespace: namespace.replaceAll(/\D/g, '') }
 }
 
 function ignore<T>(codes: readonly string[], act: () => T): T | undefined {

@@ -2,7 +2,7 @@
  * Asks a person for a PIN, or another secret, at the controlling terminal: never on stdin or stdout, which belong to other programs.
  * Only Linux tells (in /proc) whether we may ask; where it does not, nobody is asked.
  */
-import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { kill } from 'node:process'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ReadStream } from 'node:tty'
@@ -10,7 +10,7 @@ import { HoldfastError } from '../core/errors.js'
 import { PIN_WORDS, parsePin, type SecretWords } from '../core/pin/pin.js'
 import { createLineEditor, type LineEditor, type TypedLine } from '../core/pin/typed-line.js'
 import { formatPrintable } from '../core/printable.js'
-import { findProcessStatus } from '../core/process-status.js'
+import { findOurStatus } from './processes.js'
 
 /** How long to wait for what a SIGINT of our own does to this process. */
 const INTERRUPT_LIMIT_MS = 500
@@ -108,12 +108,8 @@ async function interrupt(signal: AbortSignal): Promise<void> {
 
 /** Linux stops a process that changes a terminal from the background, and no timer of its own could end that. */
 function isInForeground(): boolean {
-  try {
-    const status = findProcessStatus(readFileSync('/proc/self/stat', 'utf8'))
-    return status !== undefined && status.processGroup === status.terminalProcessGroup
-  } catch {
-    return false
-  }
+  const status = findOurStatus()
+  return status !== undefined && status.processGroup === status.terminalProcessGroup
 }
 
 function openTerminal(pinNeeded: Needed): number {

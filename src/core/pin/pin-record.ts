@@ -5,6 +5,7 @@
 import { createHash, scryptSync } from 'node:crypto'
 import { HoldfastError, isErrorCode } from '../errors.js'
 import { formatPrintable } from '../printable.js'
+import type { ProcessIdentity } from '../process-status.js'
 import type { PinFileIdentity, PinIdentity, TokenIdentity } from './pin.js'
 
 /**
@@ -12,14 +13,6 @@ import type { PinFileIdentity, PinIdentity, TokenIdentity } from './pin.js'
  * `refused`: it did not.
  */
 export type PinState = 'trying' | 'good' | 'refused'
-
-/** Who wrote a record: one process of one boot. */
-export interface RecordWriter {
-  readonly pid: number
-  /** Clock ticks since boot. */
-  readonly startTime: string
-  readonly bootId: string
-}
 
 /** One record, as it stands in its file in JSON. */
 export interface PinRecord {
@@ -30,7 +23,8 @@ export interface PinRecord {
   readonly source: string
   /** When the record was written, ISO 8601. */
   readonly since: string
-  readonly writer: RecordWriter
+  /** Who wrote the record. */
+  readonly writer: ProcessIdentity
   /** Of `refused`: code of the error that the login ended with. */
   readonly reason?: string
 }

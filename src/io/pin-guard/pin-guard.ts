@@ -28,12 +28,12 @@ import {
   type PinState,
   type PinVerdict,
   pinRecordNames,
-  type RecordWriter,
   refusedBefore,
   type StoredPinIdentity,
 } from '../../core/pin/pin-record.js'
 import { formatPrintable } from '../../core/printable.js'
 import { describeFault, isMissing } from '../disk.js'
+import { identifyOurselves, isRunning } from '../processes.js'
 import {
   addRecord,
   listRecords,
@@ -49,7 +49,6 @@ import {
   type StateFolder,
   verifyFolder,
 } from './state-folder.js'
-import { isAlive, readWriter } from './writer.js'
 
 /** The PIN in question, and where it is remembered. */
 export interface GuardedPin {
@@ -105,7 +104,7 @@ export function inspectPinGuard(options: GuardedPin): GuardView | undefined {
   const { pin, token, directories, uid } = options
   if (pin.kind === 'typed') return undefined
   const folder = lookForStateFolder(directories, uid)
-  const guard = { ...options, pin, names: pinRecordNames(token, pin), folder, writer: readWriter() }
+  const guard = { ...options, pin, names: pinRecordNames(token, pin), folder }
   const verdict = judge(guard)
   if (verdict === 'unproven') verifyWritable(guard)
   return { verdict, folder }
@@ -195,7 +194,6 @@ interface Guard extends GuardedPin {
   readonly pin: StoredPinIdentity
   readonly names: PinRecordNames
   readonly folder: StateFolder
-  readonly writer: RecordWriter
 }
 
 /** Undefined for a typed PIN. */
@@ -204,7 +202,7 @@ function openGuard(options: GuardedPin): Guard | undefined {
   if (pin.kind === 'typed') return undefined
   const names = pinRecordNames(token, pin)
   const folder = openStateFolder(directories, uid)
-  return { ...options, pin, names, folder, writer: readWriter() }
+  return { ...options, pin, names, folder }
 }
 
 function pathOf({ folder }: Guard, name: string): string {
@@ -219,7 +217,7 @@ function judge(guard: Guard): PinVerdict {
   let verdict = judgePinRecord(good, false)
   for (const record of tried) {
     if (record === undefined) continue
-    const writerLives = record.state === 'trying' && isAlive(record.writer, guard.writer)
+    const writerLives = record.state === 'trying' && isRunning(record.writer)
     const worse = judgePinRecord(record, writerLives)
     if (worse === 'refused') throw refusedBefore(record)
     verdict = worse
@@ -347,7 +345,8 @@ function forgetOutdated(guard: Guard): void {
   }
 }
 
-function createRecord({ token, pin, writer, now }: Guard, state: PinState, error?: unknown): PinRecord {
-  const about = { version: 1, state, token, source: pin.name, since: now().toISOString(), writer } as const
+function createRecord({ token, pin, now }: Guard, state: PinState, error?: unknown): PinRecord {
+  const since = now().toISOString()
+  const about = { version: 1, state, token, source: pin.name, since, writer: identifyOurselves() } as const
   return error instanceof HoldfastError ? { ...about, reason: error.code } : about
 }
