@@ -39,7 +39,7 @@ export function describeEndpoints({ container, imds, socket }: Judges): void {
   let folder: string
   let servers: EndpointServer[]
   let runtimeFolder: string
-  let doors: Doors
+  let doors: Doors | undefined
   let toContainer: ReturnType<typeof formatContainerVariables>
   let imdsUrl: string
   const uid = process.getuid!()
@@ -75,7 +75,7 @@ export function describeEndpoints({ container, imds, socket }: Judges): void {
   })
   after(async () => {
     short.agent.stop()
-    await Promise.all([...servers, doors, services].map((server) => server.close()))
+    await Promise.all([...servers, doors, services].map((server) => server?.close()))
     await Promise.all([folder, runtimeFolder].map((path) => rm(path, { recursive: true })))
   })
 

@@ -11,13 +11,13 @@ const GO = findSdkProgram('go')
 const JAVA = findSdkProgram('java')
 const RUST = findSdkProgram('rust')
 
-before(async function () {
-  this.timeout(900_000)
+async function build(): Promise<void> {
   await Promise.all([GO, JAVA, RUST].map((program) => program.build()))
-})
+}
 
 describe('a profile with holdfast credential-process', function () {
-  this.timeout(120_000)
+  this.timeout(900_000)
+  before(build)
   describeProfiles([
     judgeOfProfiles('the AWS SDK for Go', GO, { continuation: 'cut' }),
     judgeOfProfiles('the AWS SDK for Java', JAVA, {
@@ -28,7 +28,9 @@ describe('a profile with holdfast credential-process', function () {
   ])
 })
 
-describe('holdfast serve', () => {
+describe('holdfast serve', function () {
+  this.timeout(900_000)
+  before(build)
   const judges = [
     judgeOfEndpoints('the AWS SDK for Go', GO),
     judgeOfEndpoints('the AWS SDK for Java', JAVA),
