@@ -3,9 +3,11 @@
 import type { Argv } from 'yargs'
 import { REVOCATION_REASONS, type RevocationReason } from '../ca/revocation.js'
 import { findSerialNumber } from '../ca/serial-number.js'
+import { HoldfastError } from '../core/errors.js'
 import { quoteForShell } from '../core/shell.js'
-import { formatTime } from '../core/x509/certificate.js'
+import { type Certificate, formatTime } from '../core/x509/certificate.js'
 import { caDirectory } from '../io/ca-folder.js'
+import { isThere } from '../io/exchange-file.js'
 import { readCertificates } from '../io/pem-file.js'
 import { CA_OPTIONS, type CaArguments } from './ca-options.js'
 import type { Context } from './context.js'
@@ -43,7 +45,7 @@ export async function run(argv: CaRevokeArguments, context: Context): Promise<vo
   const authority = openAuthority(caDirectory(env, argv.ca), uid)
   const serialNumber =
     findSerialNumber(argv.certificate) ??
-    identifyIssued(authority, (await readCertificates(argv.certificate))[0]!, uid)
+    identifyIssued(authority, await readNamedCertificate(argv.certificate), uid)
   const { subject } = readIssued(authority, serialNumber, uid)
   const { isNew, revokedAt, reason } = revokeCertificate(authority, {
     serialNumber,
@@ -65,5 +67,13 @@ export async function run(argv: CaRevokeArguments, context: Context): Promise<vo
       `  holdfast ca crl${ca}`,
     ],
     context,
+  )
+}
+
+async function readNamedCertificate(path: string): Promise<Certificate> {
+  if (await isThere(path)) return (await readCertificates(path))[0]!
+  throw new HoldfastError(
+    'CERTIFICATE_NOT_FOUND',
+    `${path} is neither a file nor a serial number of this CA, which has 32 hexadecimal digits: holdfast ca list shows them`,
   )
 }

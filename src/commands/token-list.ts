@@ -2,7 +2,7 @@
 
 import type { Argv } from 'yargs'
 import type { TokenFacts } from '../core/pkcs11/admin-protocol.js'
-import { describePin, hasPinPad, isMeant } from '../core/pkcs11/token-facts.js'
+import { chooseListed, describePin, hasPinPad } from '../core/pkcs11/token-facts.js'
 import { formatList } from '../core/pkcs11/token-search.js'
 import { formatPrintable } from '../core/printable.js'
 import type { Context } from './context.js'
@@ -20,7 +20,7 @@ export function builder(argv: Argv): Argv {
 export async function run(argv: TokenArguments, context: Context): Promise<void> {
   const uri = parseTokenUri(argv)
   const { module, tokens } = await withToken(argv, context, (administer) => administer('listTokens', {}))
-  const meant = tokens.filter((token) => isMeant(uri, token))
+  const meant = chooseListed(tokens, uri)
   const json = {
     module,
     tokens: meant.map((token) => ({

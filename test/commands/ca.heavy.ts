@@ -398,7 +398,15 @@ describe('holdfast ca', function () {
       await init()
       assertFailure(await at.ca(['revoke', at.certificateFile]), 'CERTIFICATE_NOT_FOUND', 4)
       assertFailure(await at.ca(['revoke', '0'.repeat(32)]), 'CERTIFICATE_NOT_FOUND', 4, /holdfast ca list/)
-      assertFailure(await at.ca(['revoke', '1234']), 'FILE_UNREADABLE', 4)
+      for (const odd of ['1234', '0'.repeat(40), 'edge.pme']) {
+        assertFailure(
+          await at.ca(['revoke', odd]),
+          'CERTIFICATE_NOT_FOUND',
+          4,
+          /neither a file .* 32 hexadec/,
+        )
+      }
+      assertFailure(await at.ca(['revoke', at.home]), 'FILE_UNREADABLE', 4)
       const { serialNumber } = await at.caJson('sign', await at.request('edge', '/CN=edge'))
       const other = join(at.home, 'other.pem')
       const forged = ['-x509', '-set_serial', `0x${serialNumber}`, '-subj', '/CN=edge', '-out', other]

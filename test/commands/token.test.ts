@@ -86,6 +86,18 @@ describe('holdfast token', function () {
       assert.deepEqual([tokens[0].label, tokens[0].userPin, tokens[0].pinPad], ['edge', 'set', false])
     })
 
+    it('fails where what was named is not there, and says what is', async () => {
+      succeed(await init('edge'))
+      for (const flags of [
+        ['--token', 'egde'],
+        ['--token', 'pkcs11:serial=0'],
+        ['--slot', '77'],
+      ]) {
+        const present = /no token is as it was named .*; present: token "edge" .* the empty slot \d+/
+        assertFailure(await token('list', ...flags), 'TOKEN_NOT_FOUND', 3, present)
+      }
+    })
+
     it('says that a PIN was wrong', async () => {
       succeed(await init('edge'))
       await assert.rejects(login('wrong'))

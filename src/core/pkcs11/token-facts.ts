@@ -37,8 +37,21 @@ export function hasPinPad({ flags }: TokenFacts): boolean {
 }
 
 /** True if the URI means this token, or its slot. */
-export function isMeant(uri: Pkcs11Uri, token: TokenFacts): boolean {
+function isMeant(uri: Pkcs11Uri, token: TokenFacts): boolean {
   return matchesToken(uri, token) && (uri.slotId === undefined || uri.slotId === token.slot)
+}
+
+/**
+ * The tokens and slots that the URI means; all where it names none.
+ * @throws HoldfastError TOKEN_NOT_FOUND where it names one that is not there
+ */
+export function chooseListed(tokens: readonly TokenFacts[], uri: Pkcs11Uri): readonly TokenFacts[] {
+  const meant = tokens.filter((token) => isMeant(uri, token))
+  if (meant.length > 0 || Object.keys(uri).length === 0) return meant
+  throw new HoldfastError(
+    'TOKEN_NOT_FOUND',
+    `no token is as it was named with --token or --slot; present: ${formatList(tokens.map(nameSlot))}`,
+  )
 }
 
 /** `token "edge" (serial 1234)`, on one line. */

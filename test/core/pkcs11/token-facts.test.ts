@@ -5,9 +5,9 @@ import type { TokenFacts } from '../../../src/core/pkcs11/admin-protocol.js'
 import {
   chooseDoomedToken,
   chooseEmptySlot,
+  chooseListed,
   describePin,
   hasPinPad,
-  isMeant,
   nameToken,
 } from '../../../src/core/pkcs11/token-facts.js'
 
@@ -59,11 +59,25 @@ describe('hasPinPad', () => {
   })
 })
 
-describe('isMeant', () => {
+describe('chooseListed', () => {
+  const tokens = [edge, other, empty]
+
   it('goes by label, serial and slot', () => {
-    for (const uri of [{}, { token: 'edge' }, { serial: '1' }, { slotId: 1 }]) assert.ok(isMeant(uri, edge))
-    for (const uri of [{ token: 'edg' }, { serial: '2' }, { slotId: 2 }, { slotId: 1, token: 'other' }]) {
-      assert.ok(!isMeant(uri, edge))
+    for (const uri of [{ token: 'edge' }, { serial: '1' }, { slotId: 1 }]) {
+      assert.deepEqual(chooseListed(tokens, uri), [edge])
+    }
+    assert.deepEqual(chooseListed(tokens, { slotId: 3 }), [empty])
+  })
+
+  it('takes all, or none, where nothing is named', () => {
+    assert.deepEqual(chooseListed(tokens, {}), tokens)
+    assert.deepEqual(chooseListed([], {}), [])
+  })
+
+  it('refuses what is not there', () => {
+    for (const uri of [{ token: 'edg' }, { serial: '3' }, { slotId: 4 }, { slotId: 1, token: 'other' }]) {
+      assert.throws(() => chooseListed(tokens, uri), { code: 'TOKEN_NOT_FOUND' })
+      assert.throws(() => chooseListed([], uri), { code: 'TOKEN_NOT_FOUND' })
     }
   })
 })
