@@ -2,7 +2,7 @@
  * Starts, talks to and ends the token child: the one process that loads a PKCS#11 module, for one use.
  * The child's stdout and stderr belong to the module: captured with --debug, else thrown away. A child that does not answer in time
  * is killed; how it ends after a complete answer does not matter. Time in which a person is asked for a PIN
- * is not counted.
+ * is not counted, and a child that waits for one is never killed: it finalizes the module, which frees what a TPM keeps for it.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -154,7 +154,7 @@ export async function withTokenChild<T>(
     options.takeChild?.() ?? startTokenChild({ ...options, capture: options.debug !== undefined })
   if (started.pid === undefined) throw describeStart(await failure)
   const child = talkTo(started, options)
-  const abort = () => child.kill(signal.reason)
+  const abort = () => child.giveUp(signal.reason)
   signal.addEventListener('abort', abort, { once: true })
   try {
     return await use(child)
@@ -209,7 +209,8 @@ export interface Conversation {
     options: { signal: AbortSignal },
   ): Promise<Answer<Key>>
   answerBytes(): Promise<Uint8Array>
-  kill(reason: unknown): void
+  /** Fails what is waited for, and kills the child while its module is at work. */
+  giveUp(reason: unknown): void
   /** Lets the child end by itself, or be killed at the deadline; waits for that only to report what it printed. */
   end(): Promise<void>
 }
@@ -272,9 +273,9 @@ function talkTo(child: ChildProcess, options: ConversationOptions): Conversation
       if (!('bytes' in frame)) throw strayBytes()
       return frame.bytes
     },
-    kill(reason) {
+    giveUp(reason) {
       frames.fail(reason)
-      child.kill('SIGKILL')
+      if (deadline.isRunning()) child.kill('SIGKILL')
     },
     async end() {
       deadline.stop()
@@ -315,7 +316,10 @@ function now(): number {
 }
 
 /** Counts the time between each start and stop together. */
-function createDeadline(timeoutMs: number, expire: () => void): { start(): void; stop(): void } {
+function createDeadline(
+  timeoutMs: number,
+  expire: () => void,
+): { start(): void; stop(): void; isRunning(): boolean } {
   let leftMs = timeoutMs
   let startedAt = 0
   let timer: NodeJS.Timeout | undefined
@@ -331,6 +335,7 @@ function createDeadline(timeoutMs: number, expire: () => void): { start(): void;
       timer = undefined
       leftMs -= now() - startedAt
     },
+    isRunning: () => timer !== undefined,
   }
 }
 

@@ -455,6 +455,7 @@ describe('a person at a terminal', () => {
       assert.match(session.stderr, /^holdfast: interrupted .*\(INTERRUPTED\)\n$/)
       assert.equal(session.stdout, '')
       assert.equal(await edge.logins(), 0)
+      await until(async () => (await edge.finalizations()) === 1)
     }))
 
   it('is not asked by a job in the background', () =>

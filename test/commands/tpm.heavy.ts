@@ -11,8 +11,8 @@ import { join, resolve } from 'node:path'
 import { run } from '../support/command.js'
 import { createEdge, credentialProcess, type Edge } from '../support/edge.js'
 import { createFaultyModules } from '../support/faulty-module.js'
-import { assertCredentials, assertFailure, ended } from '../support/outcome.js'
-import { type ProgramResult, runHoldfast } from '../support/program.js'
+import { assertCredentials, assertFailure, ended, until } from '../support/outcome.js'
+import { type ProgramResult, runHoldfast, runHoldfastOnTerminal } from '../support/program.js'
 import { createTpmToken, TPM_WARNING, type TpmToken } from '../support/swtpm.js'
 import { startTpmBroker, type TpmBroker } from '../support/tpm-broker.js'
 
@@ -107,6 +107,24 @@ describe('holdfast credential-process with a TPM', function () {
   })
 
   describe('without a resource manager', () => {
+    it('keeps nothing for a program that Ctrl-C ends while a person is asked', async () => {
+      const listHandles = async () =>
+        (await run('tpm2_getcap', ['-T', token.tcti, 'handles-transient'])) +
+        (await run('tpm2_getcap', ['-T', token.tcti, 'handles-loaded-session']))
+      const before = await listHandles()
+      const args = ['key', 'delete', '--module', 'tpm2', '--token', 'edge', '--id', '01']
+      for (let time = 0; time < 4; time++) {
+        const interrupted = await runHoldfastOnTerminal([...args, '--pin-file', token.pinFile], {
+          env: edge.env,
+          prompt: /to go on: /,
+          typed: ['\u0003'],
+        })
+        assert.equal(interrupted.status, 130)
+        await until(async () => (await listHandles()) === before)
+      }
+      assertCredentials(await runGood(), TPM_WARNING)
+    })
+
     it('is full after a few such kills, until it is flushed', async () => {
       assertCredentials(await runGood(), TPM_WARNING)
       let good: ProgramResult | undefined

@@ -57,6 +57,8 @@ export interface PinEdge extends Edge {
   run(given?: Given): Promise<ProgramResult>
   /** How often C_Login was called until now. */
   logins(): Promise<number>
+  /** The same of C_Finalize. */
+  finalizations(): Promise<number>
   /** Text of each record of tried PINs, by its path. */
   records(): Promise<Record<string, string>>
 }
@@ -113,6 +115,7 @@ async function toPinEdge(edge: Edge): Promise<PinEdge> {
       return runHoldfast(args, options)
     },
     logins: async () => (await spy.counts()).C_Login ?? 0,
+    finalizations: async () => (await spy.counts()).C_Finalize ?? 0,
     records: async () => {
       const names = await readdir(records).catch(() => [])
       const texts = names.map(async (name) => [name, await readFile(join(records, name), 'utf8')] as const)
