@@ -4,7 +4,7 @@
  */
 
 import { type Administer, type AdminSettings, withAdministration } from '../administration.js'
-import { type Identity, isPkcs11Uri } from '../core/config/identity.js'
+import { type Identity, isPkcs11Uri, mergeIdentity } from '../core/config/identity.js'
 import {
   type EnrolledPair,
   type EnrolmentRecord,
@@ -69,13 +69,14 @@ export async function abandon({ settings, identities, around }: Cleanup): Promis
 }
 
 async function removeMade(
-  { token, keyLabel, keyUri, certificates }: UnfinishedEnrolment,
+  { token, access, keyLabel, keyUri, certificates }: UnfinishedEnrolment,
   { settings, identities, around }: Cleanup,
 ): Promise<string[]> {
   if (keyLabel === undefined) return []
   if (keyUri !== undefined) verifyUnused(keyUri, identities)
   const uri = formatPkcs11Uri({ ...parsePkcs11Uri(token), type: 'private', object: keyLabel })
-  return withAdministration({ ...settings, uris: [uri] }, around, around, async (perform) => {
+  const reach = mergeIdentity(settings, access ?? {})
+  return withAdministration({ ...reach, uris: [uri] }, around, around, async (perform) => {
     const { keys } = await perform('listObjects', { uri, login: true })
     for (const key of keys) await deletePair(perform, key.uri, certificates?.[0])
     return keys.map((key) => key.uri)

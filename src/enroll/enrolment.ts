@@ -4,6 +4,7 @@
  * call goes on where it was; and until the last step nothing that is in use has changed.
  */
 
+import { resolve } from 'node:path'
 import type { Administer, AdminSettings } from '../administration.js'
 import { withAdministration } from '../administration.js'
 import type { Identity } from '../core/config/identity.js'
@@ -12,6 +13,7 @@ import {
   type EnrolledPair,
   type EnrolmentRecord,
   formatIdentityUri,
+  type TokenAccess,
   type UnfinishedEnrolment,
 } from '../core/enroll/enrolment.js'
 import { HoldfastError } from '../core/errors.js'
@@ -118,6 +120,7 @@ async function begin(plan: EnrolmentPlan, around: EnrolmentSurroundings): Promis
     kind,
     wish,
     token: formatPkcs11Uri(parsePkcs11Uri(plan.token)),
+    access: accessOf(plan.identity),
     ...(newKey === undefined ? {} : { keyLabel: newKey.label }),
     ...(newKey === undefined && former !== undefined ? { keyUri: former.uri } : {}),
     ...(certificateFile === undefined ? {} : { certificateFile }),
@@ -125,6 +128,15 @@ async function begin(plan: EnrolmentPlan, around: EnrolmentSurroundings): Promis
   }
   await around.save({ ...record, unfinished })
   return unfinished
+}
+
+function accessOf({ pkcs11Module, pinFile, askpass }: Identity): TokenAccess {
+  const whole = (path: string) => (path.includes('/') ? resolve(path) : path)
+  return {
+    ...(pkcs11Module === undefined ? {} : { pkcs11Module: whole(pkcs11Module) }),
+    ...(pinFile === undefined ? {} : { pinFile: resolve(pinFile) }),
+    ...(askpass === undefined ? {} : { askpass: resolve(askpass) }),
+  }
 }
 
 type Advance = (news: Partial<UnfinishedEnrolment>) => Promise<void>

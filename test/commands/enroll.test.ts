@@ -345,6 +345,14 @@ describe('holdfast enroll', function () {
       assertFailure(await site.run([...args.slice(0, -2), '--abandon']), 'USAGE', 2, /nothing to give up/)
     }))
 
+  it('needs no flags to be given up', () =>
+    withSite(async (site) => {
+      await site.run(site.enroll('--certificate-from', join(site.folder, 'edge.pem')))
+      assert.equal((await site.keys()).length, 1)
+      assertDone(await site.run(['enroll', 'edge', '--config', site.config, '--abandon']), /^removed pkcs11:/)
+      assert.deepEqual([await site.keys(), await records(site)], [[], []])
+    }))
+
   it('does not go on with other wishes than it began with', () =>
     withSite(async (site) => {
       const path = ['--certificate-from', join(site.folder, 'edge.pem')]

@@ -21,6 +21,13 @@ export interface EnrolledPair {
   readonly keyStays?: boolean
 }
 
+/** The module of a token, and where its PIN is; paths are whole. */
+export interface TokenAccess {
+  readonly pkcs11Module?: string
+  readonly pinFile?: string
+  readonly askpass?: string
+}
+
 /** An enrolment that has begun. What a step has found out is added by it, and the step is not taken again. */
 export interface UnfinishedEnrolment {
   readonly kind: 'enroll' | 'renew'
@@ -28,6 +35,8 @@ export interface UnfinishedEnrolment {
   readonly wish: string
   /** The token, as a URI without a PIN. */
   readonly token: string
+  /** How the token is reached, in the words of an identity: what gives it up has no other place to learn that from. */
+  readonly access?: TokenAccess
   /** What the key that is made for this enrolment is called; absent where the key is an old one. */
   readonly keyLabel?: string
   /** Where the certificate goes, if not into the token. */
@@ -68,6 +77,9 @@ const UNFINISHED = record({
   kind: oneOf('enroll', 'renew'),
   wish: TEXT,
   token: TEXT,
+  access: optional(
+    record({ pkcs11Module: optional(TEXT), pinFile: optional(TEXT), askpass: optional(TEXT) }),
+  ),
   keyLabel: optional(TEXT),
   certificateFile: optional(TEXT),
   keyUri: optional(TEXT),
