@@ -62,11 +62,12 @@ function refusePipelining(socket: Socket): void {
   let left = 0
   socket.prependListener('data', (chunk: Buffer) => {
     if (left === 0) {
-      const end = chunk.indexOf(END_OF_HEADERS)
-      head += chunk.toString('latin1', 0, end === -1 ? chunk.length : end)
+      const end = findEndOfHeaders(head, chunk)
+      // The body may hold a PIN, which must not become a part of a text.
+      head += chunk.toString('latin1', 0, end ?? chunk.length)
       // The parser sees to it that this does not go on for ever.
-      if (end === -1) return
-      left = end + END_OF_HEADERS.length + Number(CONTENT_LENGTH.exec(head)?.[1] ?? 0)
+      if (end === undefined) return
+      left = end + Number(CONTENT_LENGTH.exec(head)?.[1] ?? 0)
       head = ''
     }
     chunk.fill(0, left)
@@ -75,4 +76,13 @@ function refusePipelining(socket: Socket): void {
   // Only with a listener of this kind does Node show what arrives. It comes after the parser, which has copied what it needs
   // by then; without it a PIN would stay in a buffer of the parser's own.
   socket.on('data', (chunk: Buffer) => chunk.fill(0))
+}
+
+/** Where in `chunk` the headers end that began with `head`; their end may lie across both. */
+function findEndOfHeaders(head: string, chunk: Buffer): number | undefined {
+  const seam = head.slice(1 - END_OF_HEADERS.length)
+  const across = (seam + chunk.toString('latin1', 0, END_OF_HEADERS.length - 1)).indexOf(END_OF_HEADERS)
+  if (across !== -1) return across + END_OF_HEADERS.length - seam.length
+  const within = chunk.indexOf(END_OF_HEADERS)
+  return within === -1 ? undefined : within + END_OF_HEADERS.length
 }

@@ -1,6 +1,7 @@
 /** The agent's server on a unix socket: its mode, what it replaces, and requests that are none. */
 
 import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createConnection, createServer, type Socket } from 'node:net'
@@ -147,6 +148,30 @@ describe('listenOnSocket', () => {
         assert.doesNotMatch(await text(socket), /200 OK/)
         assert.equal(asked, 1)
       })
+    }
+  })
+
+  it('lets nothing into a connection behind headers whose end came in pieces', async () => {
+    await listen()
+    const started: unknown[] = []
+    const note = (message: unknown) => started.push(message)
+    subscribe('http.server.request.start', note)
+    try {
+      const socket = createConnection(path)
+      const body = `${'x'.repeat(96)}\r\n\r\n`
+      const more = 'GET / HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(100)
+      for (const piece of [
+        'POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r',
+        '\n',
+        `${body}${more}`,
+      ]) {
+        socket.write(piece)
+        await settle()
+      }
+      await text(socket)
+      assert.equal(started.length, 1)
+    } finally {
+      unsubscribe('http.server.request.start', note)
     }
   })
 
