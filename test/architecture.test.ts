@@ -63,7 +63,8 @@ function height(file: string): number {
   if (file.startsWith('core/')) return 0
   if (file.startsWith('io/provision/') || file === 'pin-answer.ts') return 1.5
   // What other files of io/ stand on.
-  if (/^io\/(client-limits|disk|process-group|processes|stream)\.ts$/.test(file)) return 0.5
+  if (file === 'io/disk.ts') return 0.25
+  if (/^io\/(client-limits|process-group|processes|stream)\.ts$/.test(file)) return 0.5
   if (file.startsWith('io/')) return 1
   if (['provider.ts', 'source.ts', 'token-login.ts', 'build.ts'].includes(file)) return 2
   if (file === 'identity-provider.ts' || file === 'administration.ts') return 3

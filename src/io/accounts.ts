@@ -5,8 +5,8 @@
  */
 
 import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { HoldfastError } from '../core/errors.js'
+import { readTextIfAny } from './disk.js'
 
 /** Number of a user; undefined if the files have none of that name. */
 export function findUserId(nameOrId: string): number | undefined {
@@ -21,18 +21,10 @@ export function findGroupId(nameOrId: string): number | undefined {
 /** In both files the name stands first, and the number third. */
 function findId(file: string, nameOrId: string): number | undefined {
   if (/^\d{1,10}$/.test(nameOrId)) return Number(nameOrId)
-  const lines = readText(file).split('\n')
+  // A container may have no such file, and no users but by number.
+  const lines = readTextIfAny(file).split('\n')
   const [, , id] = lines.map((line) => line.split(':')).find(([name]) => name === nameOrId) ?? []
   return id !== undefined && /^\d+$/.test(id) ? Number(id) : undefined
-}
-
-/** A container may have no such file, and no users but by number. */
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    return ''
-  }
 }
 
 /**

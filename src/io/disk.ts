@@ -1,10 +1,19 @@
 /**
- * What every file does that must be on disk when it counts: written and synced, in a folder that is synced too. The
- * errors are those of the file system; whoever calls says what they mean.
+ * What several files of io/ do with the file system, above all with what must be on disk when it counts: written and synced,
+ * in a folder that is synced too. The errors are those of the file system; whoever calls says what they mean.
  * @see fsync(2): syncing a file does not put its name on disk
  */
 
-import { closeSync, constants, fsyncSync, mkdirSync, openSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 
 /** Writes a new file and puts it on disk; there is none if that fails. */
@@ -57,6 +66,15 @@ export function makeFolder(path: string): void {
     make()
   }
   syncFolder(dirname(path))
+}
+
+/** Text of a small file of the system; empty if there is none that can be read. */
+export function readTextIfAny(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
 }
 
 /** Code of an error of the file system, such as `ENOENT`. */
