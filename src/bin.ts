@@ -88,9 +88,6 @@ function onHangup(listener: () => void): void {
   process.removeAllListeners('SIGHUP').on('SIGHUP', listener)
 }
 
-/** How long after a failure a signal is still taken for its cause, in milliseconds. */
-const SIGNAL_WAIT_MS = 20
-
 async function main(): Promise<void> {
   const { runCli } = await import('./cli.js')
   const status = await runCli(args, {
@@ -110,8 +107,6 @@ async function main(): Promise<void> {
     signal: interrupt.signal,
   })
   takeChild()?.discard()
-  // A terminal sends a signal to all processes at once: the end of the child may be known before our own signal.
-  if (status !== 0) await new Promise((resolve) => setTimeout(resolve, SIGNAL_WAIT_MS))
   // A shell tells an interrupted program by the signal that ended it.
   if (status !== 0 && interruptedBy !== undefined) process.kill(process.pid, interruptedBy)
   process.exit(status)
