@@ -17,7 +17,7 @@ describe('an identity whose PIN is typed', function () {
   let machine: AgentEdge
   let agent: RunningProgram
   before(async () => {
-    edge = await createEdge()
+    edge = await createEdge({ token: await createSoftHsmToken() })
   })
   after(() => edge.dispose())
   beforeEach(async () => {
