@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The executable. It and the token child are the only files that name the global `process`: everything else
+ * The executable. It, the token child and the library's index are the only files that name the global `process`: everything else
  * gets environment, clock and output handed in.
  */
 

@@ -18,7 +18,7 @@ import {
 import { isPinRefusal } from './core/pin/pin-record.js'
 import { type TokenInfo, unpad } from './core/pkcs11/pkcs11-match.js'
 import type { ChildPin, GuardSettings, PinNeed, PinPlaces } from './core/pkcs11/token-protocol.js'
-import { findTpmStore } from './io/module/tpm-store.js'
+import { identifyToken } from './io/module/tpm-store.js'
 import { receiveBytes, receiveMessage, send } from './io/parent-channel.js'
 import { readPinFile } from './io/pin-file.js'
 import { type PinGuardOptions, rememberRefusal, withPinGuard } from './io/pin-guard/pin-guard.js'
@@ -45,6 +45,8 @@ export interface Logins {
    * @throws HoldfastError PIN_INVALID, PIN_NEEDED, PIN_SOURCE_*
    */
   newPin(owner: PinOwner, token: TokenInfo): Promise<string>
+  /** What fails from now on says nothing of the PIN that was let in. */
+  settle(): void
   /** To be told of a failure after a login, such as that of a PIN for one signature. @returns what to throw */
   explain(error: unknown): Promise<unknown>
   /** Overwrites all PINs. What was made a string of them ends with the process. */
@@ -90,14 +92,17 @@ export function createLogins(places: PinPlaces, guard: GuardSettings, around: Lo
     await withPinGuard(options, tryPin)
     latest = { options, owner, source }
   }
+  const settle = () => {
+    latest = undefined
+  }
   return {
+    settle,
     async tryPin(owner, info, attempt) {
-      latest = undefined
+      settle()
       await logIn(owner, info, attempt)
     },
     async newPin(owner, info) {
-      // What is refused from here on is the new PIN, and says nothing of the one that was let in.
-      latest = undefined
+      settle()
       const role = `new-${owner}` as const
       const { identity, source } = await obtain(role, info)
       const limits = { min: info.minPinLength, max: info.maxPinLength }
@@ -123,15 +128,14 @@ function toText(pin: Uint8Array): string {
 }
 
 function identify(token: TokenInfo, { env, cwd }: LoginSurroundings): TokenIdentity {
-  const [manufacturer, model, serial, label] = [
-    token.manufacturer,
-    token.model,
-    token.serial,
-    token.label,
-  ].map(unpad) as [string, string, string, string]
-  const identity = { manufacturer, model, serial, label }
-  // tpm2-pkcs11 gives every token the serial number zero.
-  return /^0+$/.test(serial) ? { ...identity, store: findTpmStore(env, cwd()) } : identity
+  const { manufacturer, model, serial, label } = token
+  const told = {
+    manufacturer: unpad(manufacturer),
+    model: unpad(model),
+    serial: unpad(serial),
+    label: unpad(label),
+  }
+  return identifyToken(told, env, cwd())
 }
 
 /** Says which stored PIN it is that a token refuses, or cannot take. */

@@ -334,6 +334,20 @@ describe('administer on a module with faults', () => {
     await admin.perform('deleteObjects', { uri: key.uri })
   })
 
+  it('does not hold against the SO PIN that the token does not take the new one', async () => {
+    const other = await createSoftHsmToken({ label: 'other', beside: token })
+    for (const _ of [1, 2]) {
+      const { tokens } = await admin.perform('listTokens', {})
+      const { slot, label, serial } = tokens.find((some) => some.label === other.label)!
+      const request = { slot, label, replaces: { label, serial } }
+      await assert.rejects(perform('C_InitPIN=return:0xa1', 'initToken', request), {
+        code: 'PIN_INVALID',
+        message: /^(?!.*SO PIN came from).*does not take the new PIN.*holdfast token unblock/,
+      })
+    }
+    await admin.perform('unblockPin', { uri: 'pkcs11:token=other' })
+  })
+
   it('locks out no SO PIN, and says that one is locked', async () => {
     await assert.rejects(perform('C_Login=return:0xa4', 'unblockPin', { uri: URI }), {
       code: 'PIN_LOCKED',

@@ -21,6 +21,9 @@ import { type Release, tryLock, waitForTurn } from '../io/lock.js'
 import { systemClock } from '../io/steady-clock.js'
 import { formatSessionKey } from './session-key.js'
 
+/** How long the others wait for one that was stopped, at a prompt for instance, before one of them makes a session too. */
+const MAX_HELD_MS = 5 * 60 * 1000
+
 /** What the cache needs of the process it is used in. */
 export interface CacheSurroundings {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -121,7 +124,7 @@ function openEntry(folder: string, name: string, surroundings: CacheSurroundings
     /** Undefined while another process makes the session. */
     lock(): Release | undefined {
       try {
-        return tryLock(`${path}.lock`)
+        return tryLock(`${path}.lock`, { maxHeldMs: MAX_HELD_MS })
       } catch (error) {
         warnOf(describeFault(error), warn)
         return () => undefined

@@ -144,7 +144,7 @@ async function openEndpoint(
 
 /** An address that stands for all of the machine's cannot be compared with what a request says that it means. */
 async function refuseEverywhere(server: EndpointServer): Promise<EndpointServer> {
-  if (!['0.0.0.0', '::'].includes(server.address)) return server
+  if (!/^(?:(?:::ffff:)?0\.0\.0\.0|::)$/i.test(server.address)) return server
   await server.close()
   throw new HoldfastError(
     'USAGE',

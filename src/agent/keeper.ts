@@ -71,10 +71,16 @@ export interface Keeper {
   stop(): void
 }
 
+/** A PIN that was handed over to be kept. */
+interface KeptPin extends GivenPin {
+  /** True once the token has taken it. */
+  isProven: boolean
+}
+
 /** A keeper that does nothing until it is asked or started. */
 export function createKeeper(parts: KeeperParts): Keeper {
   const { asksPerson, onDemand } = parts
-  let kept: GivenPin | undefined
+  let kept: KeptPin | undefined
   /** What the token said when it was seen last. A PIN that is given then is meant for this token, and for no other. */
   let pinNeed: PinNeed | undefined
   let certificate: Certificate | undefined
@@ -114,6 +120,20 @@ export function createKeeper(parts: KeeperParts): Keeper {
       return parts.createProvider({ pinGiver, onCertificate })()
     }
 
+  /** Forgets the PIN if what the session fails with speaks against it, or says nothing for one that no token has taken yet. */
+  const judging =
+    (pin: KeptPin, provider: CredentialProvider): CredentialProvider =>
+    async () => {
+      try {
+        const credentials = await provider()
+        pin.isProven = true
+        return credentials
+      } catch (error) {
+        if (pin === kept && (isPinFailure(error) || !(pin.isProven || isBesideToken(error)))) wipe()
+        throw error
+      }
+    }
+
   /** With a PIN of whoever asks, who may have gone, and wiped it, before the token wants it. */
   const createSessionWith =
     (pin: GivenPin): CredentialProvider =>
@@ -124,14 +144,14 @@ export function createKeeper(parts: KeeperParts): Keeper {
 
   const refresher = createRefresher({
     ...parts,
-    provider: createSession(() => kept),
+    provider: () => {
+      const session = createSession(() => kept)
+      return (kept === undefined ? session : judging(kept, session))()
+    },
     isUnattended: () => !onDemand && (!asksPerson || kept !== undefined),
     onFailed: (error, retryInMs) => {
-      if (isPinFailure(error)) {
-        wipe()
-        // The token's flags say something else now.
-        pinNeed = undefined
-      }
+      // The token's flags say something else now.
+      if (isPinFailure(error)) pinNeed = undefined
       parts.onFailed(error, retryInMs)
     },
   })
@@ -184,9 +204,10 @@ export function createKeeper(parts: KeeperParts): Keeper {
         return
       }
       wipe()
-      kept = { ...pin, bytes: Buffer.from(pin.bytes) }
-      await refresher.get({ attended: true, fresh: true, signal, provider: createSessionWith(pin) })
-      refresher.renew()
+      // Whoever asks meanwhile waits for the session that it is tried with.
+      kept = { ...pin, bytes: Buffer.from(pin.bytes), isProven: false }
+      const provider = judging(kept, createSessionWith(pin))
+      await refresher.get({ attended: true, fresh: true, signal, provider })
     },
     lock: wipe,
     start: () => refresher.start(),
@@ -217,6 +238,11 @@ function otherToken(asked: TokenIdentity, found: TokenIdentity): HoldfastError {
 function describeToken({ label, serial, store }: TokenIdentity): string {
   const where = store === undefined ? `serial number ${serial}` : `in ${store}`
   return `token ${JSON.stringify(label)} (${where})`
+}
+
+/** True for a failure of something else than the token: it was not asked yet, or has taken the PIN. */
+function isBesideToken(error: unknown): boolean {
+  return error instanceof HoldfastError && error.exitStatus >= 4 && error.exitStatus <= 6
 }
 
 function isPinFailure(error: unknown): boolean {

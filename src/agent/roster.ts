@@ -44,11 +44,11 @@ export async function createRoster(parts: ServedParts): Promise<Roster> {
     }
     const former = entries
     entries = next
-    for (const [name, { keeper }] of former) if (next.get(name)?.keeper !== keeper) keeper.stop()
-    for (const [name, { keeper }] of next) {
-      const isNew = former.get(name)?.keeper !== keeper
-      if (isNew || renewAll) keeper.renew()
-      if (isNew && isStarted) keeper.start()
+    for (const [name, entry] of former) if (next.get(name) !== entry) entry.keeper.stop()
+    for (const [name, entry] of next) {
+      const isNew = former.get(name) !== entry
+      if (isNew || renewAll) entry.renew()
+      if (isNew && isStarted) entry.keeper.start()
     }
     failure = undefined
     onEvent({ kind: 'config', names: [...next.keys()] })

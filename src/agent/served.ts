@@ -10,6 +10,7 @@ import { parsePkcs11Uri, pinSourcePath } from '../core/pkcs11/pkcs11-uri.js'
 import { formatSerial } from '../core/x509/certificate.js'
 import type { AgentParts } from './agent.js'
 import { createKeeper, type Keeper, type KeeperState } from './keeper.js'
+import { createSingleTry } from './single-try.js'
 
 /** How one identity is doing. */
 export interface IdentityState extends KeeperState {
@@ -30,6 +31,8 @@ export interface Served {
   readonly serial: string | undefined
   /** True once after each change. */
   haveFilesChanged(): boolean
+  /** Somebody has changed something, or wants everything to be tried again. */
+  renew(): void
 }
 
 /** What an identity has of the agent. */
@@ -49,13 +52,17 @@ export async function createServed(
   let refreshes = 0
   const paths = listFiles(identity)
   let files = parts.fingerprint(paths)
+  const singleTry = identity.pinGuard === 'off' ? createSingleTry(() => parts.fingerprint(paths)) : undefined
   const findSerial = () => {
     const { certificate } = keeper
     return certificate && formatSerial(certificate)
   }
   const keeper: Keeper = createKeeper({
     ...parts,
-    createProvider: (session) => parts.createProvider(identity, { ...session, name, takeTurn }),
+    createProvider: (session) => {
+      const provider = parts.createProvider(identity, { ...session, name, takeTurn })
+      return singleTry?.guard(provider) ?? provider
+    },
     // What is wrong with its PIN sources is said when it is used.
     asksPerson: await parts.asksPerson(identity).catch(() => false),
     onDemand: identity.onDemand ?? false,
@@ -84,11 +91,21 @@ export async function createServed(
       files = parts.fingerprint(paths)
       return files !== former
     },
+    renew() {
+      singleTry?.forget()
+      keeper.renew()
+    },
   }
 }
 
 /** The files that an identity consists of, beside what is in its token. */
-function listFiles({ certificate, privateKey, pkcs11Uri, intermediates, pinFile }: ServedIdentity): string[] {
+export function listFiles({
+  certificate,
+  privateKey,
+  pkcs11Uri,
+  intermediates,
+  pinFile,
+}: ServedIdentity): string[] {
   const uris = [certificate, privateKey, pkcs11Uri].filter(isPkcs11Uri)
   const pinFiles = uris.flatMap((uri) => parsePkcs11Uri(uri).pinSource ?? []).flatMap(findPinFile)
   const paths = [certificate, privateKey, intermediates, pinFile].filter((path) => path !== undefined)

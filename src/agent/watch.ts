@@ -21,14 +21,14 @@ export function startWatch(roster: Roster, clock: Clock, onEvent: (event: AgentE
     if (Math.abs(byMs) > CLOCK_TOLERANCE_MS) {
       offsetMs += byMs
       onEvent({ kind: 'clock-set', byMs })
-      // It may have failed because of the clock.
+      // It may have failed because of the clock, if not because of a PIN.
       for (const { keeper } of roster.entries.values()) if (keeper.state.failure !== undefined) keeper.renew()
     }
     if (roster.isOutdated()) await roster.reload({ renewAll: false })
     for (const [name, entry] of roster.entries) {
       if (!entry.haveFilesChanged()) continue
       onEvent({ kind: 'changed', name })
-      entry.keeper.renew()
+      entry.renew()
     }
   }
   const lookLater = () => {

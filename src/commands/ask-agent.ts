@@ -106,7 +106,7 @@ export async function ask(
 export interface ControlCall {
   readonly path: AgentPath
   /** Absent for a `GET`. */
-  readonly body?: Buffer | undefined
+  readonly request?: AgentRequest | undefined
   readonly agentDir: string | undefined
 }
 
@@ -116,12 +116,13 @@ export interface ControlCall {
  * @throws HoldfastError AGENT_FAILED if there is none, or it does not answer
  */
 export async function askControl(
-  { path, body, agentDir }: ControlCall,
+  { path, request, agentDir }: ControlCall,
   context: Context,
 ): Promise<Uint8Array> {
   let denied: string | undefined
   for (const socket of listSockets({ identity: undefined, agentDir }, context)) {
     if (!isControlSocket(socket)) continue
+    const body = request && formatAgentRequest(request)
     const answer = await callAgent({ socket, path, body, signal: context.signal, timeoutMs: ANSWER_LIMIT_MS })
     if (answer === 'denied') denied = socket
     else if (answer !== 'absent') return answer.body

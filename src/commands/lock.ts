@@ -3,7 +3,7 @@
  */
 
 import type { Argv } from 'yargs'
-import { formatAgentRequest, parseAgentReply } from '../core/agent/agent-protocol.js'
+import { parseAgentReply } from '../core/agent/agent-protocol.js'
 import { formatPrintable } from '../core/printable.js'
 import { askControl, unknownToAgent } from './ask-agent.js'
 import type { Context } from './context.js'
@@ -27,8 +27,7 @@ export function builder(argv: Argv): Argv {
 
 /** @throws HoldfastError AGENT_FAILED, CONFIG_NOT_FOUND */
 export async function run({ name, agentDir }: LockArguments, context: Context): Promise<void> {
-  const body = formatAgentRequest({ name })
-  const reply = parseAgentReply(await askControl({ agentDir, path: '/lock', body }, context))
+  const reply = parseAgentReply(await askControl({ agentDir, path: '/lock', request: { name } }, context))
   if ('unknown' in reply) throw unknownToAgent(name)
   if ('failed' in reply) throw reply.failed
   await context.stdout(`${formatPrintable(name)} is locked\n`)

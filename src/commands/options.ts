@@ -186,7 +186,10 @@ export function createCommandProvider(
 ): CredentialProvider {
   const warn = (text: string) => context.stderr(`warning: ${text}`)
   if (!verifySsl) {
-    warn('TLS certificates are not checked (--no-verify-ssl): anybody on the way can take the credentials')
+    const cached = identity.cache === true ? '; the cache is not used' : ''
+    warn(
+      `TLS certificates are not checked (--no-verify-ssl): anybody on the way can take the credentials${cached}`,
+    )
   }
   const surroundings = {
     ...context,
@@ -195,7 +198,8 @@ export function createCommandProvider(
     debug: debug ? (text: string) => context.stderr(`debug: ${text}`) : undefined,
   }
   const provider = createIdentityProvider(identity, surroundings)
-  if (identity.cache !== true) return provider
+  // What anybody on the way may have given must not be handed to those who check who gives it.
+  if (identity.cache !== true || !verifySsl) return provider
   return async () => {
     const { createCachedProvider } = await import('../agent/cached-provider.js')
     return createCachedProvider(provider, identity, surroundings)()

@@ -4,7 +4,7 @@
  */
 
 import type { Argv } from 'yargs'
-import { formatAgentRequest, type GivenPin, parseAgentReply } from '../core/agent/agent-protocol.js'
+import { type GivenPin, parseAgentReply } from '../core/agent/agent-protocol.js'
 import { formatPrintable } from '../core/printable.js'
 import { loadIdentity } from '../io/config-file.js'
 import { askControl, unknownToAgent, withPin } from './ask-agent.js'
@@ -32,10 +32,8 @@ export function builder(argv: Argv): Argv {
 
 /** @throws HoldfastError AGENT_FAILED, CONFIG_NOT_FOUND, PIN_*, and what the session fails with that the PIN is tried in */
 export async function run({ name, agentDir, config }: UnlockArguments, context: Context): Promise<void> {
-  const ask = async (pin?: GivenPin) => {
-    const body = formatAgentRequest({ name, pin })
-    return parseAgentReply(await askControl({ agentDir, path: '/unlock', body }, context))
-  }
+  const ask = async (pin?: GivenPin) =>
+    parseAgentReply(await askControl({ agentDir, path: '/unlock', request: { name, pin } }, context))
   const files = { env: context.env, uid: context.uid, configFile: config }
   const identity = await loadIdentity(name, files).catch(() => undefined)
   let reply = await ask()

@@ -5,6 +5,8 @@
 
 import type { Argv } from 'yargs'
 import { keepProfile, type ProfileFile } from '../agent/profile-keeper.js'
+import { listFiles } from '../agent/served.js'
+import { createSingleTry } from '../agent/single-try.js'
 import {
   dropExpired,
   hasLongLivedKey,
@@ -14,6 +16,8 @@ import {
 import { type CredentialProvider, formatExpiration } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
 import { awsCredentialsPath, editAwsFile, isOpenToOthers } from '../io/aws-config-file.js'
+import { listConfigFiles } from '../io/config-file.js'
+import { fingerprintFiles } from '../io/file-fingerprint.js'
 import { withLock } from '../io/lock.js'
 import { systemClock } from '../io/steady-clock.js'
 import type { Context } from './context.js'
@@ -55,10 +59,14 @@ export function builder(argv: Argv): Argv {
  */
 export async function run(argv: UpdateArguments, context: Context): Promise<void> {
   verifyCredentialsProfile(argv.profile)
+  let files: string[] = []
+  const singleTry = createSingleTry(() => fingerprintFiles(files))
   // Read for each set: a renewal puts another key into the configuration.
   const provider: CredentialProvider = async () => {
     const identity = await readIdentity(argv, context)
-    return createCommandProvider({ ...identity, cache: false }, argv, context)()
+    files = [...listConfigFiles({ ...context, configFile: argv.config }), ...listFiles(identity)]
+    const session = createCommandProvider({ ...identity, cache: false }, argv, context)
+    return (identity.pinGuard === 'off' ? singleTry.guard(session) : session)()
   }
   const path = awsCredentialsPath(context.env)
   const profile = createProfileFile(path, argv, context)

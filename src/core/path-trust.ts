@@ -46,10 +46,13 @@ export function findTrustedOwners(uid: number, facts: PathFacts): ReadonlySet<nu
   return new Set([0, uid, ...system])
 }
 
+/** False for root's group, and for one with the number of `uid`, as the group has that a user is alone in. */
+export function isGroupOfOthers(gid: number, uid: number): boolean {
+  return gid !== 0 && gid !== uid
+}
+
 /**
- * All risks on the way to `path`, in the order of the walk, which ends where nothing is. A group is no risk where it is
- * root's or has the number of `uid`, as the group has that a user is alone in.
- */
+ * All risks on the way to `path`, in the order of the walk, which ends where nothing is. */
 export function findPathRisks(path: string, uid: number, facts: PathFacts): PathRisk[] {
   const trusted = findTrustedOwners(uid, facts)
   const look = (entry: string) => facts.lstatSync(entry, { throwIfNoEntry: false })
@@ -61,7 +64,7 @@ export function findPathRisks(path: string, uid: number, facts: PathFacts): Path
     if (!trusted.has(owner)) add(folder, 'owner', owner)
     if ((mode & STICKY) !== 0) return
     if ((mode & 0o002) !== 0) add(folder, 'everyone', 0)
-    if ((mode & 0o020) !== 0 && gid !== 0 && gid !== uid) add(folder, 'group', gid, owner === 0)
+    if ((mode & 0o020) !== 0 && isGroupOfOthers(gid, uid)) add(folder, 'group', gid, owner === 0)
   }
   let folder = '/'
   let folderFacts = look(folder)

@@ -19,7 +19,7 @@ import {
 import { stateDirectories } from '../core/pin/pin-record.js'
 import type { TokenFacts } from '../core/pkcs11/admin-protocol.js'
 import { isExecutable, isOnPath } from '../io/executable.js'
-import { findTpmStore } from '../io/module/tpm-store.js'
+import { identifyToken } from '../io/module/tpm-store.js'
 import { readPinFile } from '../io/pin-file.js'
 import { inspectPinGuard } from '../io/pin-guard/pin-guard.js'
 
@@ -128,11 +128,9 @@ function examineGuard(
     return { value: undefined, message, troubles: [{ status: 'warn', message, fix }] }
   }
   if (pin === undefined) return { value: undefined, message: tell`is told the PIN when there is one` }
-  const { manufacturer, model, serial, label } = token
-  const identity = { manufacturer, model, serial, label }
+  const { label } = token
   const view = inspectPinGuard({
-    // tpm2-pkcs11 gives every token the serial number zero.
-    token: /^0+$/.test(serial) ? { ...identity, store: findTpmStore(env, resolve('.')) } : identity,
+    token: identifyToken(token, env, resolve('.')),
     pin,
     directories: stateDirectories(env, uid, stateDir),
     uid,

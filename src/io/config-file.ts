@@ -7,16 +7,15 @@
 
 import { isUtf8 } from 'node:buffer'
 import { constants, lstatSync, readlinkSync } from 'node:fs'
-import { type FileHandle, open, realpath, stat } from 'node:fs/promises'
+import { type FileHandle, open, realpath } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { holdsPin, parseConfig, type ServedIdentity } from '../core/config/config.js'
 import { HoldfastError } from '../core/errors.js'
-import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
+import { findPathRisks, formatPathRisk, isGroupOfOthers } from '../core/path-trust.js'
 
 const SYSTEM_FILE = '/etc/holdfast/config.toml'
 const MAX_FILE_BYTES = 1024 * 1024
-const STICKY = 0o1000
 
 /** Decides which config files count. */
 export interface ConfigFileOptions {
@@ -109,16 +108,16 @@ export async function readConfigFile(
   try {
     // O_NONBLOCK: opening a FIFO would wait for a writer for ever.
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
-    const { mode, uid: owner, size } = await file.stat()
+    const { mode, uid: owner, gid: group, size } = await file.stat()
     if ((mode & constants.S_IFMT) !== constants.S_IFREG) {
       throw new HoldfastError('CONFIG_UNREADABLE', `${path} is not a regular file`)
     }
-    verifyOwner(path, owner, uid)
-    if ((mode & 0o022) !== 0) throw writable(path, mode)
-    // A link's folder and its target's: either could swap the file.
-    for (const folder of new Set([dirname(path), dirname(await realpath(path))]))
-      await verifyFolder(folder, uid)
-    const risk = findPathRisks(path, uid, { lstatSync, readlinkSync }).find((some) => !some.isRootsChoice)
+    verifyHands(path, { mode, owner, group, uid })
+    // A link's folder and its target's: whoever may write either could swap the file, also a group that root has let in.
+    const folders = [await realpath(dirname(path)), dirname(await realpath(path))]
+    const risk = findPathRisks(path, uid, { lstatSync, readlinkSync }).find(
+      (some) => !some.isRootsChoice || folders.includes(some.path),
+    )
     if (risk !== undefined) {
       throw new HoldfastError('CONFIG_UNSAFE', `${path} is not read: ${formatPathRisk(risk)}`)
     }
@@ -142,26 +141,19 @@ export async function readConfigFile(
   }
 }
 
-async function verifyFolder(folder: string, uid: number): Promise<void> {
-  const { mode, uid: owner } = await stat(folder)
-  verifyOwner(folder, owner, uid)
-  // With the sticky bit, as in /tmp, others can add files but not replace ours.
-  if ((mode & 0o022) !== 0 && (mode & STICKY) === 0) throw writable(folder, mode)
-}
-
-function verifyOwner(path: string, owner: number, uid: number): void {
-  if (owner === 0 || owner === uid) return
+function verifyHands(path: string, file: { mode: number; owner: number; group: number; uid: number }): void {
+  const { mode, owner, group, uid } = file
+  if (owner !== 0 && owner !== uid) {
+    throw new HoldfastError(
+      'CONFIG_UNSAFE',
+      `${path} belongs to user ${owner}, who could change the configuration: chown ${uid} ${path}`,
+    )
+  }
+  const others = isGroupOfOthers(group, uid) ? 0o022 : 0o002
+  if ((mode & others) === 0) return
   throw new HoldfastError(
     'CONFIG_UNSAFE',
-    `${path} belongs to user ${owner}, who could change the configuration: chown ${uid} ${path}`,
-  )
-}
-
-function writable(path: string, mode: number): HoldfastError {
-  const octal = (mode & 0o7777).toString(8)
-  return new HoldfastError(
-    'CONFIG_UNSAFE',
-    `others can write ${path} (mode ${octal}) and so change the configuration: chmod go-w ${path}`,
+    `others can write ${path} (mode ${(mode & 0o7777).toString(8)}) and so change the configuration: chmod go-w ${path}`,
   )
 }
 

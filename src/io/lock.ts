@@ -21,7 +21,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { identifyOurselves, isRunning } from './processes.js'
 
-/** Longer than anybody works under a lock, a person's PIN included: after that nobody holds it. */
+/** After that nobody holds a lock of whom it cannot be told whether he lives. */
 const MAX_HELD_MS = 5 * 60 * 1000
 
 /** When those who wait look again, in milliseconds: soon, then less and less often, and not all at the same time. */
@@ -32,14 +32,15 @@ const LAST_LOOK_MS = 300
 export type Release = () => void
 
 /**
- * Takes the lock, or gives undefined where another living process has it. It comes free with that process, and after five
- * minutes in any case.
+ * Takes the lock, or gives undefined where another living process has it. It comes free with that process; where that
+ * cannot be told, as of one in another container, after five minutes.
  * @param path of a folder that nothing else uses, in one that is there
+ * @param options.maxHeldMs time after which also a living process, which may have been stopped, does not hold it any more
  * @throws Error of the file system
  */
-export function tryLock(path: string): Release | undefined {
+export function tryLock(path: string, { maxHeldMs = Number.POSITIVE_INFINITY } = {}): Release | undefined {
   for (const holder of listHolders(path)) {
-    if (isAtWork(holder, join(path, holder))) return undefined
+    if (isAtWork(holder, join(path, holder), maxHeldMs)) return undefined
     ignore(['ENOENT'], () => unlinkSync(join(path, holder)))
   }
   const { pid, startTime, boot, namespace } = describeOurselves()
@@ -91,14 +92,14 @@ function listHolders(path: string): string[] {
   return ignore(['ENOENT'], () => readdirSync(path)) ?? []
 }
 
-/** Where that cannot be told, as of a process of another container, the time decides alone. */
-function isAtWork(holder: string, file: string): boolean {
+function isAtWork(holder: string, file: string, maxHeldMs: number): boolean {
   const since = ignore(['ENOENT'], () => statSync(file).mtimeMs)
-  if (since === undefined || Date.now() - since > MAX_HELD_MS) return false
+  if (since === undefined) return false
+  const heldMs = Date.now() - since
   const [pid, startTime, boot, namespace] = holder.split('-')
   const us = describeOurselves()
-  if (boot !== us.boot) return false
-  if (startTime === '' || namespace !== us.namespace) return true
+  if (boot !== us.boot || heldMs > maxHeldMs) return false
+  if (startTime === '' || namespace !== us.namespace) return heldMs <= MAX_HELD_MS
   return isRunning({ pid: Number(pid), startTime: startTime!, bootId: us.bootId })
 }
 

@@ -149,6 +149,7 @@ export async function withTokenChild<T>(
   { signal }: { signal: AbortSignal },
   use: (child: Conversation) => Promise<T>,
 ): Promise<T> {
+  signal.throwIfAborted()
   verifyChildScript()
   const { process: started, failure } =
     options.takeChild?.() ?? startTokenChild({ ...options, capture: options.debug !== undefined })

@@ -18,6 +18,7 @@ async function setUp(identities: Record<string, ServedIdentity> = { edge: { role
     configFault: undefined as HoldfastError | undefined,
     fault: undefined as HoldfastError | undefined,
     sessions: [] as (string | undefined)[],
+    turns: 0,
     atOnce: 0,
     mostAtOnce: 0,
     events: [] as AgentEvent[],
@@ -35,6 +36,7 @@ async function setUp(identities: Record<string, ServedIdentity> = { edge: { role
       (identity, { takeTurn }) =>
       async () => {
         await takeTurn(async () => {
+          world.turns++
           world.atOnce++
           world.mostAtOnce = Math.max(world.mostAtOnce, world.atOnce)
           await settle()
@@ -141,6 +143,28 @@ describe('createAgent', () => {
     await clock.pass(20_000)
     assert.equal(await get(), 'a2')
     assert.ok(world.events.some(({ kind }) => kind === 'clock-set'))
+  })
+
+  it('shows the token no PIN twice that it has refused, where the guard is off and nothing has changed', async () => {
+    const { agent, clock, world, get, change } = await setUp({
+      edge: { roleArn: 'a', pinGuard: 'off', pinFile: '/pin' },
+    })
+    const turns = () => world.turns
+    world.fault = new HoldfastError('PIN_INCORRECT', 'x')
+    const before = turns()
+    await agent.reload()
+    await clock.pass(0)
+    assert.equal(turns(), before + 1)
+    await clock.pass(60 * MINUTE)
+    for (let asked = 0; asked < 5; asked++) {
+      await assert.rejects(get(), { code: 'PIN_INCORRECT' })
+      await clock.pass(MINUTE)
+    }
+    clock.set(60 * MINUTE)
+    await clock.pass(MINUTE)
+    assert.equal(turns(), before + 1)
+    await change('/pin')
+    assert.equal(turns(), before + 2)
   })
 
   it('serves the others where one identity is not complete', async () => {

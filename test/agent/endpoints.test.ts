@@ -199,8 +199,10 @@ describe('the endpoints of the agent', () => {
     assert.equal(short.log.length, 21)
   })
 
-  it('do not listen on all addresses', async () => {
-    const opening = openImds(partsOf({ listen: { host: '0.0.0.0', port: 0 } }), { identity: 'edge' })
-    await assert.rejects(opening, { code: 'USAGE', message: /all addresses/ })
-  })
+  for (const host of ['0.0.0.0', '::', '::ffff:0.0.0.0', '::FFFF:0:0']) {
+    it(`do not listen on all addresses (${host})`, async () => {
+      const opening = openImds(partsOf({ listen: { host, port: 0 } }), { identity: 'edge' })
+      await assert.rejects(opening, { code: 'USAGE', message: /all addresses/ })
+    })
+  }
 })

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { createKeeper, type KeeperParts } from '../../src/agent/keeper.js'
 import type { GivenPin } from '../../src/core/agent/agent-protocol.js'
 import type { Credentials } from '../../src/core/credentials.js'
+import { type ErrorCode, HoldfastError } from '../../src/core/errors.js'
 import type { PinNeed } from '../../src/core/pkcs11/token-protocol.js'
 import { createFakeClock, settle } from '../support/fake-clock.js'
 
@@ -99,7 +100,7 @@ describe('createKeeper', () => {
       await keeper.unlock(typed('1234'), signal)
       keeper.start()
       await settle()
-      assert.deepEqual(pins, ['1234', '1234'])
+      assert.deepEqual(pins, ['1234'])
       token.need = OTHER
       keeper.renew()
       await settle()
@@ -108,7 +109,7 @@ describe('createKeeper', () => {
       assert.equal(keeper.pinNeed, OTHER)
       keeper.renew()
       await settle()
-      assert.deepEqual(pins, ['1234', '1234'])
+      assert.deepEqual(pins, ['1234'])
       keeper.stop()
     })
 
@@ -129,6 +130,68 @@ describe('createKeeper', () => {
         keeper.stop()
       })
     }
+  })
+
+  describe('unlock', () => {
+    const signal = new AbortController().signal
+    /** A keeper whose sessions fail once they have been given the PIN. */
+    function setUpFailing(code: ErrorCode | undefined) {
+      const world = { code, pins: [] as string[] }
+      const clock = createFakeClock()
+      const { keeper } = setUp({
+        clock,
+        createProvider:
+          ({ pinGiver }) =>
+          async () => {
+            world.pins.push(String(await pinGiver.give(NEED)))
+            if (world.code !== undefined) throw new HoldfastError(world.code, 'a test')
+            const expiration = new Date(clock.now().getTime() + 3_600_000)
+            return { accessKeyId: 'ASIA', secretAccessKey: 's', sessionToken: 't', expiration }
+          },
+      })
+      keeper.start()
+      return { keeper, clock, world }
+    }
+
+    for (const code of ['MODULE_CRASHED', 'TOKEN_TIMEOUT', 'TOKEN_REMOVED', 'PIN_INCORRECT'] as const) {
+      it(`keeps no PIN that no token has taken, after ${code}`, async () => {
+        const { keeper, clock, world } = setUpFailing(code)
+        await assert.rejects(keeper.unlock(typed('1234'), signal), { code })
+        assert.equal(keeper.state.mode, 'locked')
+        await clock.pass(600_000)
+        assert.deepEqual(world.pins, ['1234'])
+        keeper.stop()
+      })
+    }
+
+    it('keeps a PIN that the token has taken, whatever the service says, and through faults of the token later', async () => {
+      const { keeper, clock, world } = setUpFailing('REFUSED_ROLE')
+      await assert.rejects(keeper.unlock(typed('1234'), signal), { code: 'REFUSED_ROLE' })
+      assert.equal(keeper.state.mode, 'unlocked')
+      world.code = undefined
+      keeper.renew()
+      await clock.pass(0)
+      world.code = 'MODULE_CRASHED'
+      keeper.renew()
+      await clock.pass(0)
+      assert.equal(keeper.state.mode, 'unlocked')
+      world.code = 'PIN_INCORRECT'
+      keeper.renew()
+      await clock.pass(0)
+      assert.equal(keeper.state.mode, 'locked')
+      assert.equal(world.pins.length, 4)
+      keeper.stop()
+    })
+
+    it('costs one session, and is soon followed by the next as any other', async () => {
+      const { keeper, clock, world } = setUpFailing(undefined)
+      await keeper.unlock(typed('1234'), signal)
+      await clock.pass(60_000)
+      assert.equal(world.pins.length, 1)
+      await clock.pass(3_000_000)
+      assert.equal(world.pins.length, 2)
+      keeper.stop()
+    })
   })
 
   it('has no session fail for somebody who would unlock what is unlocked', async () => {

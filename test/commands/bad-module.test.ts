@@ -391,6 +391,14 @@ describe('holdfast credential-process', () => {
     }
   })
 
+  it('opens no debugger in the process that has the PIN', async () => {
+    const module = createFaulty('C_Login=wait')
+    const result = runWith(module, { '--debug': 'true' })
+    process.kill(await module.hungProcess(result), 'SIGUSR1')
+    await module.release()
+    assertCredentials(await result, /^(holdfast: debug: (?!.*[Dd]ebugger).*\n)*$/)
+  })
+
   describe('with a module that prints', () => {
     for (const fault of ['C_Initialize=print:100', 'C_Sign=print:70000 C_Finalize=print:2000000']) {
       it(`prints nothing but credentials (${fault})`, async () => {

@@ -68,6 +68,17 @@ describe('credential-process --cache', function () {
     assert.equal((await spy.counts()).C_Initialize, 1)
   })
 
+  it('has no part in what nobody has verified', async () => {
+    assertCredentials(
+      await runCached('--no-verify-ssl'),
+      /warning: TLS certificates are not checked.*the cache is not used\n$/,
+    )
+    assertCredentials(await runCached())
+    assert.equal(edge.emulator.journal.length, 2)
+    assertCredentials(await runCached('--no-verify-ssl'), /warning/)
+    assert.equal(edge.emulator.journal.length, 3)
+  })
+
   it('outlives a process that is killed while it makes the session', async () => {
     edge.emulator.faults.latencyMs = 30_000
     const killed = await startHoldfast([...args(), '--cache', '--debug'], { env, ready: /debug: / })

@@ -1,7 +1,9 @@
 /** A PIN that a person types: asked for by whoever wants credentials, handed to the agent, kept, refused, and forgotten. */
 
 import assert from 'node:assert/strict'
-import { open, readFile, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { mkdir, open, readFile, rename, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type AgentEdge, askSocket, createAgentEdge } from '../support/agent-edge.js'
 import { createEdge, type Edge } from '../support/edge.js'
@@ -128,6 +130,23 @@ describe('an identity whose PIN is typed', function () {
       }
     } finally {
       await other.dispose()
+    }
+  })
+
+  it('is handed on where another agent has left its socket', async () => {
+    const left = join(machine.runtimeFolder, 'left')
+    await mkdir(left, { mode: 0o700 })
+    const system = await machine.serve('--system', '--agent-dir', left)
+    const stale = createServer().listen(join(left, 'agent.sock.new'))
+    await once(stale, 'listening')
+    await rename(join(left, 'agent.sock.new'), join(left, 'agent.sock'))
+    stale.close()
+    try {
+      const { stdout } = await atTerminal(['unlock', 'edge', '--agent-dir', left], edge.token.pin)
+      assert.match(stdout, /^edge is unlocked/)
+      assert.equal((await machine.run(['lock', 'edge', '--agent-dir', left])).stdout, 'edge is locked\n')
+    } finally {
+      await system.stop()
     }
   })
 

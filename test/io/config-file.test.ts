@@ -122,12 +122,26 @@ describe('config files on disk', () => {
       assert.equal(await readConfigFile(join(home, 'file/c.toml'), uid), undefined)
     })
 
-    for (const mode of [0o664, 0o646, 0o620]) {
+    for (const mode of [0o646, 0o602]) {
       it(`refuses mode ${mode.toString(8)}`, async () => {
         const path = await write(join(home, 'c.toml'), text, mode)
         await assertUnsafe(path, `chmod go-w ${path}`)
       })
     }
+
+    it('accepts a file and a folder that the group can write which a user is alone in', async () => {
+      const path = await write(join(home, 'd/c.toml'), text, 0o664)
+      await chmod(join(home, 'd'), 0o2775)
+      assert.ok(await readConfigFile(path, uid))
+      if (uid !== 0) return
+      for (const file of [home, join(home, 'd'), path]) await chown(file, 1000, 1000)
+      assert.ok(await readConfigFile(path, 1000))
+      await chown(join(home, 'd'), 0, 2000)
+      await assertUnsafe(path, `chmod g-w ${join(home, 'd')}`, 1000)
+      await chown(join(home, 'd'), 0, 0)
+      await chown(path, 0, 2000)
+      await assertUnsafe(path, `chmod go-w ${path}`, 1000)
+    })
 
     for (const mode of [0o600, 0o644, 0o440]) {
       it(`accepts mode ${mode.toString(8)}`, async () => {
@@ -137,10 +151,8 @@ describe('config files on disk', () => {
 
     it('refuses a folder that others can write, but for one with the sticky bit', async () => {
       const path = await write(join(home, 'd/c.toml'), text)
-      for (const mode of [0o777, 0o775]) {
-        await chmod(join(home, 'd'), mode)
-        await assertUnsafe(path, `chmod go-w ${join(home, 'd')}`)
-      }
+      await chmod(join(home, 'd'), 0o777)
+      await assertUnsafe(path, `chmod o-w ${join(home, 'd')}`)
       await chmod(join(home, 'd'), 0o1777)
       assert.ok(await readConfigFile(path, uid))
     })
@@ -153,8 +165,8 @@ describe('config files on disk', () => {
       await symlink(closed, join(open, 'link.toml'))
       await symlink(inOpen, join(home, 'closed/link.toml'))
       await symlink(closed, join(home, 'closed/good.toml'))
-      await assertUnsafe(join(open, 'link.toml'), `chmod go-w ${open}`)
-      await assertUnsafe(join(home, 'closed/link.toml'), `chmod go-w ${open}`)
+      await assertUnsafe(join(open, 'link.toml'), `chmod o-w ${open}`)
+      await assertUnsafe(join(home, 'closed/link.toml'), `chmod o-w ${open}`)
       assert.ok(await readConfigFile(join(home, 'closed/good.toml'), uid))
     })
 

@@ -132,6 +132,16 @@ describe('tryLock and withLock', () => {
     assert.deepEqual(readdirSync(folder), ['counter'])
   })
 
+  it('is not taken from a living holder, however long ago that began, but where a limit says so', () => {
+    const release = tryLock(path)!
+    const [holder] = readdirSync(path)
+    const dayAgo = new Date(Date.now() - 86_400_000)
+    utimesSync(join(path, holder!), dayAgo, dayAgo)
+    assert.equal(tryLock(path), undefined)
+    assert.ok(tryLock(path, { maxHeldMs: 1000 }))
+    release()
+  })
+
   it('lets go when the work fails', async () => {
     const failure = new Error('no')
     await assert.rejects(

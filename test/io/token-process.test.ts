@@ -24,7 +24,11 @@ describe('createTokenSource', () => {
   })
 
   /** Uses a child that says all of `messages` at once; a Buffer is a frame of bytes. */
-  async function use(messages: readonly unknown[], request: { certificate?: string } = {}) {
+  async function use(
+    messages: readonly unknown[],
+    request: { certificate?: string } = {},
+    signal = new AbortController().signal,
+  ) {
     const program = join(folder, crypto.randomUUID())
     const code = `
       const { readSync, writeSync } = require('node:fs')
@@ -61,7 +65,6 @@ describe('createTokenSource', () => {
       },
       warn: (text) => said.warnings.push(text),
     })
-    const { signal } = new AbortController()
     const result = source.withSigner(
       async (signer) => ({
         certificate: Buffer.from(signer.certificate).toString('base64'),
@@ -113,6 +116,16 @@ describe('createTokenSource', () => {
   it('passes on ten warnings, of 500 characters each', async () => {
     const { warnings } = await use([...Array(50).fill({ warning: 'w'.repeat(9999) }), 5])
     assert.deepEqual(warnings, Array(10).fill('w'.repeat(500)))
+  })
+
+  it('starts nothing for somebody who has given up already', async () => {
+    const result = await use(
+      [opened(), { signed: true }, Buffer.from('s')],
+      {},
+      AbortSignal.abort('given up'),
+    )
+    assert.equal(result.asked, 0)
+    await assert.rejects(result.result, (reason) => reason === 'given up')
   })
 
   it('uses no other certificate than the one that was given', async () => {

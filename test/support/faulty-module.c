@@ -28,7 +28,7 @@ enum { CKO_CERTIFICATE = 1, CKF_RW_SESSION = 2, CKU_CONTEXT_SPECIFIC = 2, CKA_YU
 /* What this module looks at, with its place in the function list. */
 #define FUNCTIONS(F) \
   F(0, C_Initialize) F(1, C_Finalize) F(2, C_GetInfo) F(4, C_GetSlotList) F(5, C_GetSlotInfo) \
-  F(6, C_GetTokenInfo) F(7, C_GetMechanismList) F(12, C_OpenSession) F(18, C_Login) F(19, C_Logout) \
+  F(6, C_GetTokenInfo) F(7, C_GetMechanismList) F(10, C_InitPIN) F(12, C_OpenSession) F(18, C_Login) F(19, C_Logout) \
   F(20, C_CreateObject) F(24, C_GetAttributeValue) F(26, C_FindObjectsInit) F(27, C_FindObjects) F(42, C_SignInit) F(43, C_Sign)
 #define NAME(place, name) name = place,
 enum { FUNCTIONS(NAME) };

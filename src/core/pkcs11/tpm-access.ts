@@ -30,3 +30,8 @@ export function lacksResourceManager({ kind, target }: Tcti): boolean {
   if (kind === 'device') return /\/tpm\d+$/.test(target)
   return kind === 'swtpm' || kind === 'mssim'
 }
+
+/** True for a token of tpm2-pkcs11, which gives all of them the serial number zero. */
+export function isTpm(serial: string): boolean {
+  return /^0+$/.test(serial)
+}

@@ -13,6 +13,7 @@ import type { HttpHandler, HttpReply } from '../../core/endpoints/http-message.j
 import { HoldfastError } from '../../core/errors.js'
 import { formatPrintable } from '../../core/printable.js'
 import { limitClients } from '../client-limits.js'
+import { withLock } from '../lock.js'
 import { readStream } from '../stream.js'
 
 /** One socket, and who may use it. */
@@ -39,11 +40,23 @@ export interface UnixServer {
 /** How long a client may take to send a request, in milliseconds. */
 const REQUEST_LIMIT_MS = 10_000
 
+/** How long agents that start together may wait for each other, in milliseconds. */
+const TURN_LIMIT_MS = 10_000
+
 /**
- * Opens a socket.
+ * Opens a socket. Of agents that start together one after the other looks whether the place is free, and takes it.
  * @throws HoldfastError AGENT_RUNNING if somebody answers there already, SOCKET_UNUSABLE
  */
 export async function listenOnSocket(options: UnixServerOptions): Promise<UnixServer> {
+  const { path } = options
+  try {
+    return await withLock(`${path}.lock`, AbortSignal.timeout(TURN_LIMIT_MS), () => takePlace(options))
+  } catch (cause) {
+    throw cause instanceof HoldfastError ? cause : unusable(path, cause)
+  }
+}
+
+async function takePlace(options: UnixServerOptions): Promise<UnixServer> {
   const { path, group } = options
   // Closing takes away what is at the path that was listened on, which at the final one may be another agent's by then.
   const draft = `${path}.new`
@@ -66,8 +79,6 @@ export async function listenOnSocket(options: UnixServerOptions): Promise<UnixSe
   try {
     rmSync(draft, { force: true })
     server.listen(draft)
-  } catch (cause) {
-    throw unusable(path, cause)
   } finally {
     umask(former)
   }
@@ -81,8 +92,7 @@ export async function listenOnSocket(options: UnixServerOptions): Promise<UnixSe
     renameSync(draft, path)
   } catch (cause) {
     server.close()
-    if ((cause as NodeJS.ErrnoException).syscall === 'chown') throw foreignGroup(path, group!, cause)
-    throw unusable(path, cause)
+    throw (cause as NodeJS.ErrnoException).syscall === 'chown' ? foreignGroup(path, group!, cause) : cause
   }
   server.on('error', options.onError)
   const isInPlace = () => {

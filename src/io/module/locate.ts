@@ -16,7 +16,7 @@ import {
 import { userInfo } from 'node:os'
 import { basename } from 'node:path'
 import { HoldfastError } from '../../core/errors.js'
-import { findPathRisks, findTrustedOwners, formatPathRisk } from '../../core/path-trust.js'
+import { findPathRisks, findTrustedOwners, formatPathRisk, isGroupOfOthers } from '../../core/path-trust.js'
 import { ELF_HEADER_LENGTH, findElfMachine } from '../../core/pkcs11/elf.js'
 import {
   describePlaces,
@@ -155,7 +155,7 @@ function verifyModuleFile(path: string, { uid, machine, warn }: ModuleSurroundin
   const refuse = (why: string) =>
     new HoldfastError('MODULE_INVALID', `the PKCS#11 module ${path} is not loaded: ${why}`)
   if ((file.mode & 0o002) !== 0) throw refuse(`everyone can write it: chmod o-w ${path}`)
-  if ((file.mode & 0o020) !== 0 && file.gid !== 0 && file.gid !== uid) {
+  if ((file.mode & 0o020) !== 0 && isGroupOfOthers(file.gid, uid)) {
     throw refuse(`group ${file.gid} can write it: chmod g-w ${path}`)
   }
   const facts = { lstatSync, readlinkSync }

@@ -5,7 +5,9 @@
 
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import type { TokenIdentity } from '../../core/pin/pin.js'
 import { readTable } from '../../core/pkcs11/sqlite.js'
+import { isTpm } from '../../core/pkcs11/tpm-access.js'
 
 const DATABASE = 'tpm2_pkcs11.sqlite3'
 
@@ -22,6 +24,17 @@ export function findTpmStore(env: Readonly<Record<string, string | undefined>>, 
   if (named !== undefined) return resolve(cwd, named)
   const folders = [SYSTEM_STORE, ...(home === undefined ? [] : [join(home, '.tpm2_pkcs11')])]
   return folders.find((folder) => existsSync(join(folder, DATABASE))) ?? cwd
+}
+
+/** What tells a token from all others: what it says of itself, without padding, and where that is not enough its store. */
+export function identifyToken(
+  token: TokenIdentity,
+  env: Readonly<Record<string, string | undefined>>,
+  cwd: string,
+): TokenIdentity {
+  const { manufacturer, model, serial, label } = token
+  const identity = { manufacturer, model, serial, label }
+  return isTpm(serial) ? { ...identity, store: findTpmStore(env, cwd) } : identity
 }
 
 /**

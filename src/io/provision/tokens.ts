@@ -113,6 +113,7 @@ export async function initToken(
   try {
     const session = bench.sessions.open(fresh)
     logIn(module, { token: fresh, session, userType: CKU.SO, pin: soPin })
+    logins.settle()
     writePin(fresh.info, () => module.C_InitPIN(session, userPin))
   } catch (cause) {
     throw new HoldfastError(

@@ -30,6 +30,8 @@ export interface AdminSurroundings {
   tryPin(owner: PinOwner, token: TokenInfo, attempt: (pin: string) => void): Promise<void>
   /** A PIN that is to be set. */
   newPin(owner: PinOwner, token: TokenInfo): Promise<string>
+  /** What fails from now on says nothing of the PIN that was let in. */
+  settle(): void
 }
 
 /** What every request works with. */

@@ -9,6 +9,7 @@ import { HoldfastError } from '../../core/errors.js'
 import { formatTriesLeft, type PinOwner } from '../../core/pin/pin.js'
 import { type ModuleInfo, type SlotInfo, type TokenInfo, unpad } from '../../core/pkcs11/pkcs11-match.js'
 import { describeToken } from '../../core/pkcs11/token-search.js'
+import { isTpm } from '../../core/pkcs11/tpm-access.js'
 import { ABSENT, call, type ModuleAccess, numberOf, translate } from './module.js'
 
 /** Flags of C_OpenSession, and that of a token which is initialised. */
@@ -244,11 +245,11 @@ function translateLoginError(token: PresentToken, cause: unknown, owner: PinOwne
   const who = owner === 'so' ? 'login as security officer' : 'login'
   const error = translate(`${who} to ${describeToken(token.info)}`, cause)
   const number = numberOf(cause)
-  if (number === pkcs11js.CKR_PIN_LOCKED && isTpm(token)) return tpmLocked(token, cause)
+  if (number === pkcs11js.CKR_PIN_LOCKED && isTpm(unpad(token.info.serial))) return tpmLocked(token, cause)
   if (number === pkcs11js.CKR_PIN_LOCKED && owner === 'so') return officerLocked(token, cause)
   if (number === undefined || LOGIN_NOT_JUDGED.has(number)) return error
   if (!(error instanceof HoldfastError) || error.code !== 'TOKEN_FAILED') return error
-  if (number !== pkcs11js.CKR_GENERAL_ERROR || !isTpm(token)) {
+  if (number !== pkcs11js.CKR_GENERAL_ERROR || !isTpm(unpad(token.info.serial))) {
     return new HoldfastError('LOGIN_FAILED', error.message, { cause })
   }
   return new HoldfastError(
@@ -256,11 +257,6 @@ function translateLoginError(token: PresentToken, cause: unknown, owner: PinOwne
     `login to ${describeToken(token.info)} failed (CKR_GENERAL_ERROR, 0x5): the TPM may be full of what killed programs have left in it: run tpm2_flushcontext --loaded-session, and reach it through /dev/tpmrm0 or tpm2-abrmd`,
     { cause },
   )
-}
-
-/** tpm2-pkcs11 gives all its tokens the serial number zero. */
-function isTpm({ info }: PresentToken): boolean {
-  return /^0+$/.test(unpad(info.serial))
 }
 
 /** A TPM locks as a whole, whichever of its tokens had the wrong PINs, and then takes the right one no more. */

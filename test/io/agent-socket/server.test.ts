@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createConnection, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -46,6 +46,21 @@ describe('listenOnSocket', () => {
     }
     assert.equal(statSync(path).mode & 0o777, 0o600)
     assert.deepEqual(await askSocket(path, '/', { method: 'POST', body: 'abc' }), { status: 200, body: '3' })
+  })
+
+  it('opens it for one of those that start together, which can then be reached', async () => {
+    const answer: HttpHandler = async () => ({ status: 200, body: '' })
+    const open = () =>
+      listenOnSocket({ path, maxBodyBytes: 100, answer, onError: (error) => faults.push(error) })
+    for (let round = 0; round < 10; round++) {
+      const results = await Promise.allSettled([open(), open(), open()])
+      const servers = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+      const refused = results.flatMap((result) => (result.status === 'rejected' ? [result.reason.code] : []))
+      assert.deepEqual([servers.length, refused], [1, ['AGENT_RUNNING', 'AGENT_RUNNING']])
+      assert.equal((await askSocket(path, '/')).status, 200)
+      await servers[0]!.close()
+    }
+    assert.deepEqual(readdirSync(folder), [])
   })
 
   it('takes it away at the end, and knows when somebody else has', async () => {
