@@ -16,10 +16,10 @@ import { IDENTITY_NAME, SETTINGS, type Setting } from '../core/config/config.js'
 import { type Identity, isPkcs11Uri } from '../core/config/identity.js'
 import { HoldfastError } from '../core/errors.js'
 import { parsePkcs11Uri, pinSourcePath } from '../core/pkcs11/pkcs11-uri.js'
-import { awsConfigPath, awsCredentialsPath, editAwsFile, readAwsFile } from '../io/aws-config-file.js'
+import { awsConfigPath, awsCredentialsPath } from '../io/aws-files.js'
 import { loadIdentity } from '../io/config-file.js'
+import { editFile, readTextFile } from '../io/edited-file.js'
 import { isExecutable, isOnPath } from '../io/executable.js'
-import { withLock } from '../io/lock.js'
 import { parseSession } from '../provider.js'
 import type { Context } from './context.js'
 import { addAgentOptions, addIdentityOptions, type IdentityArguments, readIdentity } from './options.js'
@@ -61,7 +61,7 @@ export async function run(argv: ConfigureArguments, context: Context): Promise<v
 
   const file = awsConfigPath(context.env)
   const credentialsFile = awsCredentialsPath(context.env)
-  const credentials = await readAwsFile(credentialsFile)
+  const credentials = await readTextFile(credentialsFile)
   const key = 'credential_process'
   const matches = isProfileSection(profile)
   let former: string | undefined
@@ -70,9 +70,9 @@ export async function run(argv: ConfigureArguments, context: Context): Promise<v
     former = findValue(text, matches, key)
     return setValue(text, { matches, newSection: header }, key, command)
   }
-  await editAwsFile(file, edit, {
+  await editFile(file, edit, {
     uid: context.uid,
-    withLock: (path, use) => withLock(path, context.signal, use),
+    signal: context.signal,
   })
   const verb = former === undefined || former === command ? 'Wrote to' : `Replaced the former ${key} in`
   await context.stdout(`${verb} ${file}:\n\n[${header}]\n${key} = ${command}\n`)

@@ -15,10 +15,10 @@ import {
 } from '../core/aws-files/credentials-file.js'
 import { type CredentialProvider, formatExpiration } from '../core/credentials.js'
 import { HoldfastError } from '../core/errors.js'
-import { awsCredentialsPath, editAwsFile, isOpenToOthers } from '../io/aws-config-file.js'
+import { awsCredentialsPath, isOpenToOthers } from '../io/aws-files.js'
 import { listConfigFiles } from '../io/config-file.js'
+import { editFile } from '../io/edited-file.js'
 import { fingerprintFiles } from '../io/file-fingerprint.js'
-import { withLock } from '../io/lock.js'
 import { systemClock } from '../io/steady-clock.js'
 import type { Context } from './context.js'
 import { addIdentityOptions, createCommandProvider, type IdentityArguments, readIdentity } from './options.js'
@@ -99,13 +99,13 @@ function createProfileFile(
   { uid, signal }: Context,
 ): ProfileFile {
   const edit = (change: (text: string) => string) =>
-    editAwsFile(
+    editFile(
       path,
       (text) => {
         if (!force) verifyReplaceable(path, text, profile)
         return change(text)
       },
-      { uid, withLock: (lock, use) => withLock(lock, signal, use) },
+      { uid, signal },
     )
   return {
     set: (credentials) => edit((text) => setCredentials(text, profile, credentials)),

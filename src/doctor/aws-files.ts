@@ -14,7 +14,8 @@ import {
 } from '../core/doctor/aws-diagnosis.js'
 import type { Examination, Examined, Trouble } from '../core/doctor/diagnosis.js'
 import { listed, quoted, shown, tell } from '../core/doctor/told.js'
-import { awsConfigPath, awsCredentialsPath, readAwsFile } from '../io/aws-config-file.js'
+import { awsConfigPath, awsCredentialsPath } from '../io/aws-files.js'
+import { readTextFile } from '../io/edited-file.js'
 import { isExecutable, isOnPath } from '../io/executable.js'
 
 /** Whose files they are, and how this program was started. */
@@ -53,7 +54,7 @@ interface FoundProfiles {
 
 async function readFiles(env: AwsFileOptions['env'], programPath: string): Promise<Examined<FoundProfiles>> {
   const [configPath, credentialsPath] = [awsConfigPath(env), awsCredentialsPath(env)]
-  const [config, credentials] = [await readAwsFile(configPath), await readAwsFile(credentialsPath)]
+  const [config, credentials] = [await readTextFile(configPath), await readTextFile(credentialsPath)]
   const files = { configPath, config, credentialsPath, credentials }
   const profiles = findHoldfastProfiles(files, programPath)
   const names = listed(profiles.map(({ name }) => quoted(name)))

@@ -4,7 +4,7 @@ import { type Identity, isPkcs11Uri } from '../core/config/identity.js'
 import type { Examination, Outcome, Trouble } from '../core/doctor/diagnosis.js'
 import { findFileTroubles } from '../core/doctor/file-diagnosis.js'
 import { listed, shown, type Told, tell } from '../core/doctor/told.js'
-import { awsConfigPath, awsCredentialsPath } from '../io/aws-config-file.js'
+import { awsConfigPath, awsCredentialsPath } from '../io/aws-files.js'
 import { findFileFacts } from '../io/file-facts.js'
 
 interface WatchedFile {

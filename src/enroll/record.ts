@@ -6,9 +6,9 @@
 import { join, resolve } from 'node:path'
 import { type EnrolmentRecord, NO_ENROLMENT, parseEnrolmentRecord } from '../core/enroll/enrolment.js'
 import { HoldfastError } from '../core/errors.js'
-import { editAwsFile, readAwsFile } from '../io/aws-config-file.js'
+import { editFile, readTextFile } from '../io/edited-file.js'
 import { isThere, makeFolder, removeFile, verifyHands } from '../io/exchange-file.js'
-import { tryLock, withLock } from '../io/lock.js'
+import { tryLock } from '../io/lock.js'
 
 /** Where and whose. */
 export interface RecordPlace {
@@ -48,15 +48,14 @@ export async function withEnrolmentFiles<T>(
   if (release === undefined) {
     throw new HoldfastError('USAGE', `another holdfast enroll ${name} is at work: wait until it has ended`)
   }
-  const edit: EnrolmentFiles['edit'] = (file, change, mode) =>
-    editAwsFile(file, change, { uid, mode, withLock: (lock, work) => withLock(lock, signal, work) })
+  const edit: EnrolmentFiles['edit'] = (file, change, mode) => editFile(file, change, { uid, mode, signal })
   try {
     return await use({
       path,
       candidateFile: join(folder, `${name}.pem`),
       edit,
       async load() {
-        const text = await readAwsFile(path)
+        const text = await readTextFile(path)
         return text === '' ? NO_ENROLMENT : parseEnrolmentRecord(text, path)
       },
       async save(record) {

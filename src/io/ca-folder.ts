@@ -1,16 +1,13 @@
 /**
  * The folder of a CA: its certificate, its encrypted key, and the database of what it has issued, revoked and listed,
- * one file a record. A record is written beside its place, synced, and linked into it: link(2) makes it appear as a
- * whole or not at all, and only where no other is. So no crash leaves half a record, and of two that would have one
- * name (a serial number, the number of a list) one fails. Records are added and never changed.
+ * one file a record, which appears whole or not at all, and only where no other is: no crash leaves half a record, and of two
+ * that would have one name (a serial number, the number of a list) one fails. Records are added and never changed.
  */
 
-import { randomUUID } from 'node:crypto'
 import {
   closeSync,
   constants,
   fstatSync,
-  linkSync,
   lstatSync,
   openSync,
   readdirSync,
@@ -19,10 +16,10 @@ import {
   unlinkSync,
 } from 'node:fs'
 import { homedir } from 'node:os'
-import { dirname, isAbsolute, join, resolve } from 'node:path'
+import { isAbsolute, join, resolve } from 'node:path'
 import { HoldfastError } from '../core/errors.js'
 import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
-import { codeOf, describeFault, makeFolder, syncFolder, writeSynced } from './disk.js'
+import { addFile, describeFault, LEFT_BEHIND, makeFolder } from './disk.js'
 
 /** The kinds of records: a folder for each, and what their files are called. */
 const RECORDS = {
@@ -35,8 +32,6 @@ const RECORDS = {
 export type RecordKind = keyof typeof RECORDS
 
 const KINDS = Object.keys(RECORDS) as RecordKind[]
-/** What a crash has left beside a record's place. It never counted. */
-const TEMPORARY = /^\.new-/
 const MAX_RECORD_BYTES = 1024 * 1024
 
 /** Absolute path of the CA's folder: the named one, else `holdfast/ca` in the user's folder for data. */
@@ -126,7 +121,7 @@ export function listRecords(directory: string, kind: RecordKind): string[] {
     }
     throw new HoldfastError('FILE_UNREADABLE', `${folder} cannot be read (${code})`, faults)
   }
-  const records = names.filter((name) => !TEMPORARY.test(name))
+  const records = names.filter((name) => !LEFT_BEHIND.test(name))
   const stray = records.find((name) => !RECORDS[kind].test(name))
   if (stray === undefined) return records.map((name) => name.slice(0, name.lastIndexOf('.')))
   throw new HoldfastError(
@@ -142,26 +137,7 @@ export function listRecords(directory: string, kind: RecordKind): string[] {
  * @throws HoldfastError OUTPUT_FAILED; there is then no such file
  */
 export function addCaFile(directory: string, name: string, text: string): boolean {
-  const path = join(directory, name)
-  return asWriting(directory, () => {
-    const temporary = join(dirname(path), `.new-${randomUUID()}`)
-    try {
-      writeSynced(temporary, text, 0o600)
-      linkSync(temporary, path)
-    } catch (error) {
-      if (codeOf(error) === 'EEXIST') return false
-      throw error
-    } finally {
-      removeIfThere(temporary)
-    }
-    try {
-      syncFolder(dirname(path))
-    } catch (error) {
-      unlinkSync(path)
-      throw error
-    }
-    return true
-  })
+  return asWriting(directory, () => addFile(join(directory, name), text))
 }
 
 /** Takes a file away that turned out not to be needed. */

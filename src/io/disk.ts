@@ -4,17 +4,20 @@
  * @see fsync(2): syncing a file does not put its name on disk
  */
 
+import { randomUUID } from 'node:crypto'
 import {
   closeSync,
   constants,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readFileSync,
+  rmSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 
 /** Writes a new file and puts it on disk; there is none if that fails. */
 export function writeSynced(path: string, text: string, mode: number): void {
@@ -28,6 +31,35 @@ export function writeSynced(path: string, text: string, mode: number): void {
   } finally {
     closeSync(file)
   }
+}
+
+/** What a sudden end may leave of {@link addFile}: it never counted. */
+export const LEFT_BEHIND = /^\.new-/
+
+/**
+ * Puts a new file where there is none, whole and on disk: written beside its place, synced, and linked into it.
+ * @returns false if there is one of that name, which is left as it is
+ * @throws Error of the file system; there is then no such file
+ * @see link(2)
+ */
+export function addFile(path: string, text: string): boolean {
+  const draft = join(dirname(path), `.new-${randomUUID()}`)
+  try {
+    writeSynced(draft, text, 0o600)
+    linkSync(draft, path)
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false
+    throw error
+  } finally {
+    rmSync(draft, { force: true })
+  }
+  try {
+    syncFolder(dirname(path))
+  } catch (error) {
+    unlinkSync(path)
+    throw error
+  }
+  return true
 }
 
 /** Puts on disk which files the folder has. */

@@ -7,7 +7,6 @@ import {
   closeSync,
   constants,
   fstatSync,
-  linkSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -18,7 +17,7 @@ import { dirname } from 'node:path'
 import { HoldfastError } from '../../core/errors.js'
 import { findPinRecord, formatPinRecord, isRecordName, type PinRecord } from '../../core/pin/pin-record.js'
 import { formatPrintable } from '../../core/printable.js'
-import { codeOf, describeFault, isMissing, syncFolder, writeSynced } from '../disk.js'
+import { addFile, codeOf, describeFault, isMissing, syncFolder, writeSynced } from '../disk.js'
 import { isTrusted } from './state-folder.js'
 
 const MAX_RECORD_BYTES = 4096
@@ -62,27 +61,14 @@ export function readRecord(path: string, uid: number): PinRecord | 'damaged' | u
 
 /** Puts a record where there is none. False if there is one. */
 export function addRecord(path: string, record: PinRecord): boolean {
-  const temporary = writeTemporary(path, record)
-  try {
-    linkSync(temporary, path)
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false
-    throw error
-  } finally {
-    unlinkSync(temporary)
-  }
-  try {
-    syncFolder(dirname(path))
-  } catch (error) {
-    unlinkSync(path)
-    throw error
-  }
-  return true
+  return addFile(path, formatPinRecord(record))
 }
 
 /** Puts a record in the place of any other. */
 export function replaceRecord(path: string, record: PinRecord): void {
-  renameSync(writeTemporary(path, record), path)
+  const draft = `${path}.${randomUUID()}`
+  writeSynced(draft, formatPinRecord(record), 0o600)
+  renameSync(draft, path)
   syncFolder(dirname(path))
 }
 
@@ -90,12 +76,6 @@ export function replaceRecord(path: string, record: PinRecord): void {
 export function removeRecord(path: string): void {
   unlinkSync(path)
   syncFolder(dirname(path))
-}
-
-function writeTemporary(path: string, record: PinRecord): string {
-  const temporary = `${path}.${randomUUID()}`
-  writeSynced(temporary, formatPinRecord(record), 0o600)
-  return temporary
 }
 
 /** The error for a record, or a folder of records, that cannot be used. */

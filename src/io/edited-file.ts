@@ -1,77 +1,51 @@
 /**
- * The AWS config and credentials files of this user: where they are, their text, and an edit that nobody sees half
- * done and that loses nobody else's. What is in them is core/aws-files/ini, core/aws-files/aws-config and core/aws-files/credentials-file.
- * @see https://docs.aws.amazon.com/sdkref/latest/guide/file-location.html
+ * Text files that others edit too, and how they are changed: an edit is whole or not at all, and loses nobody else's.
  */
 
 import { isUtf8 } from 'node:buffer'
-import { lstatSync, readlinkSync } from 'node:fs'
-import {
-  type FileHandle,
-  mkdir,
-  open,
-  readFile,
-  readlink,
-  realpath,
-  rename,
-  stat,
-  unlink,
-} from 'node:fs/promises'
-import { homedir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { constants, lstatSync, readlinkSync } from 'node:fs'
+import { type FileHandle, mkdir, open, readlink, realpath, rename, stat, unlink } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { HoldfastError } from '../core/errors.js'
 import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
-
-type Environment = Readonly<Record<string, string | undefined>>
-
-/** Absolute path of the config file: `AWS_CONFIG_FILE`, or `~/.aws/config`. */
-export function awsConfigPath(env: Environment): string {
-  return locate(env, env.AWS_CONFIG_FILE, 'config')
-}
-
-/** Absolute path of the credentials file: `AWS_SHARED_CREDENTIALS_FILE`, or `~/.aws/credentials`. */
-export function awsCredentialsPath(env: Environment): string {
-  return locate(env, env.AWS_SHARED_CREDENTIALS_FILE, 'credentials')
-}
-
-function locate(env: Environment, named: string | undefined, name: string): string {
-  const home = env.HOME || homedir()
-  if (!named) return join(home, '.aws', name)
-  return resolve(named.replace(/^~(?=\/)/, home))
-}
+import { syncFolder } from './disk.js'
+import { withLock } from './lock.js'
 
 /**
- * The text of such a file, its byte order mark included; empty if there is no file.
+ * The text of a file, its byte order mark included; empty if there is no file.
  * @throws HoldfastError CONFIG_UNREADABLE, CONFIG_INVALID if it is not UTF-8
  */
-export async function readAwsFile(path: string): Promise<string> {
+export async function readTextFile(path: string): Promise<string> {
+  let file: FileHandle | undefined
   let bytes: Buffer
   try {
-    bytes = await readFile(path)
+    // O_NONBLOCK: opening a FIFO would wait for a writer for ever.
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    if (!(await file.stat()).isFile()) {
+      throw new HoldfastError('CONFIG_UNREADABLE', `${path} is not a regular file`)
+    }
+    bytes = await file.readFile()
   } catch (cause) {
+    if (cause instanceof HoldfastError) throw cause
     const { code } = cause as NodeJS.ErrnoException
     if (code === 'ENOENT') return ''
     throw new HoldfastError('CONFIG_UNREADABLE', `${path} cannot be read (${code})`, { cause })
+  } finally {
+    await file?.close()
   }
   if (isUtf8(bytes)) return bytes.toString('utf8')
   throw new HoldfastError('CONFIG_INVALID', `${path} is not UTF-8, and was left as it is`)
 }
 
-/** True if every user may read the file. */
-export async function isOpenToOthers(path: string): Promise<boolean> {
-  const stats = await stat(path).catch(ignoreMissing)
-  return stats !== undefined && (stats.mode & 0o004) !== 0
-}
-
 /** How a file is edited. */
-export interface AwsFileEdit {
+export interface FileEdit {
   /**
    * Effective user: nothing is written where a folder, link or file belongs to another one but root, as with `sudo`,
    * where the home may still be that of a user; nor where everyone can replace it.
    */
   readonly uid: number
-  /** Runs `use` while no other Holdfast edits this file; `path` is for the lock. */
-  readonly withLock: (path: string, use: () => Promise<void>) => Promise<void>
+  /** Ends waiting for another Holdfast that edits the file. */
+  readonly signal: AbortSignal
   /** Of a new file, whatever the umask; 0600 if not given. */
   readonly mode?: number
 }
@@ -84,13 +58,13 @@ const MAX_TURNS = 10
  * with the former owner and mode, unless another program has written it meanwhile; then `edit` is asked again. A link
  * stays, its target is replaced. A new folder is open to others where a new file is. Where `edit` changes nothing, nothing
  * is written.
- * @throws HoldfastError CONFIG_UNREADABLE, CONFIG_INVALID as {@link readAwsFile}; OUTPUT_FAILED; what `edit` throws. The
+ * @throws HoldfastError CONFIG_UNREADABLE, CONFIG_INVALID as {@link readTextFile}; OUTPUT_FAILED; what `edit` throws. The
  *   former file is then untouched
  */
-export async function editAwsFile(
+export async function editFile(
   path: string,
   edit: (text: string) => string,
-  { uid, withLock, mode = 0o600 }: AwsFileEdit,
+  { uid, signal, mode = 0o600 }: FileEdit,
 ): Promise<void> {
   try {
     const risks = findPathRisks(path, uid, { lstatSync, readlinkSync })
@@ -101,7 +75,7 @@ export async function editAwsFile(
     }
     await mkdir(dirname(path), { recursive: true, mode: (mode & 0o004) === 0 ? 0o700 : 0o755 })
     const target = await followLink(path)
-    await withLock(`${target}.lock`, async () => {
+    await withLock(`${target}.lock`, signal, async () => {
       for (let turn = 0; turn < MAX_TURNS; turn++) {
         if (await editOnce(path, target, edit, { uid, mode })) return
       }
@@ -129,20 +103,20 @@ async function editOnce(
   if (former?.isFile() === false) {
     throw new HoldfastError('OUTPUT_FAILED', `${path} is not written: it is not a regular file`)
   }
-  const text = await readAwsFile(target)
+  const text = await readTextFile(target)
   const edited = edit(text)
   if (edited === text) return true
   // The lock is ours, so one that is there was left by a program that was killed.
   const temporary = `${target}.holdfast`
   await unlink(temporary).catch(ignoreMissing)
   try {
-    await writeSynced(temporary, edited, mode, former)
-    if ((await readAwsFile(target)) !== text) return false
+    await writeLike(former, temporary, edited, mode)
+    if ((await readTextFile(target)) !== text) return false
     await rename(temporary, target)
   } finally {
     await unlink(temporary).catch(ignoreMissing)
   }
-  await syncFolder(dirname(target))
+  syncFolder(dirname(target))
   return true
 }
 
@@ -169,11 +143,12 @@ async function followLink(path: string): Promise<string> {
   return link === undefined ? path : resolve(dirname(path), link)
 }
 
-async function writeSynced(
+/** Writes a new file, with owner and mode of the former one if there is one, and puts it on disk. */
+async function writeLike(
+  former: { readonly uid: number; readonly gid: number; readonly mode: number } | undefined,
   path: string,
   text: string,
   mode: number,
-  former: { readonly uid: number; readonly gid: number; readonly mode: number } | undefined,
 ): Promise<void> {
   let file: FileHandle | undefined
   try {
@@ -187,15 +162,6 @@ async function writeSynced(
     await file.sync()
   } finally {
     await file?.close()
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path)
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
   }
 }
 

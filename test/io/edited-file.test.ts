@@ -1,4 +1,4 @@
-/** AWS files in a temporary home. */
+/** Text files that others edit too, in a temporary home. */
 
 import assert from 'node:assert/strict'
 import { appendFileSync, writeFileSync } from 'node:fs'
@@ -17,33 +17,21 @@ import {
   symlink,
   writeFile,
 } from 'node:fs/promises'
-import { homedir, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { HoldfastError } from '../../src/core/errors.js'
-import { awsConfigPath, awsCredentialsPath, editAwsFile, readAwsFile } from '../../src/io/aws-config-file.js'
+import { editFile, readTextFile } from '../../src/io/edited-file.js'
+import { tryLock } from '../../src/io/lock.js'
+import { run } from '../support/command.js'
 
 const uid = process.geteuid!()
+const { signal } = new AbortController()
 
-/** Edits whatever is there to `text`, without a lock. */
-const replaceAwsFile = (path: string, text: string, user: number) =>
-  editAwsFile(path, () => text, { uid: user, withLock: (_, use) => use() })
+/** Edits whatever is there to `text`. */
+const replaceFile = (path: string, text: string, user: number) =>
+  editFile(path, () => text, { uid: user, signal })
 
-describe('awsConfigPath and awsCredentialsPath', () => {
-  it('lie in the home', () => {
-    assert.equal(awsConfigPath({ HOME: '/h' }), '/h/.aws/config')
-    assert.equal(awsCredentialsPath({ HOME: '/h' }), '/h/.aws/credentials')
-    assert.equal(awsConfigPath({}), join(homedir(), '.aws/config'))
-  })
-
-  it('follow their variables', () => {
-    const env = { HOME: '/h', AWS_CONFIG_FILE: '~/c', AWS_SHARED_CREDENTIALS_FILE: '/x/~/k' }
-    assert.equal(awsConfigPath(env), '/h/c')
-    assert.equal(awsCredentialsPath(env), '/x/~/k')
-    assert.equal(awsConfigPath({ HOME: '/h', AWS_CONFIG_FILE: '' }), '/h/.aws/config')
-  })
-})
-
-describe('AWS files on disk', () => {
+describe('text files on disk', () => {
   let home: string
   let path: string
   beforeEach(async () => {
@@ -53,23 +41,28 @@ describe('AWS files on disk', () => {
   afterEach(() => rm(home, { recursive: true }))
   const modeOf = async (file: string) => (await stat(file)).mode & 0o777
 
-  describe('readAwsFile', () => {
+  describe('readTextFile', () => {
     it('gives the text with its byte order mark, and nothing for no file', async () => {
       await writeFile(join(home, 'f'), '\u{feff}é\r\n')
-      assert.equal(await readAwsFile(join(home, 'f')), '\u{feff}é\r\n')
-      assert.equal(await readAwsFile(join(home, 'g')), '')
+      assert.equal(await readTextFile(join(home, 'f')), '\u{feff}é\r\n')
+      assert.equal(await readTextFile(join(home, 'g')), '')
     })
 
     it('refuses what it could not write back unchanged, and what is no file', async () => {
       await writeFile(join(home, 'f'), Buffer.from('caf\xe9', 'latin1'))
-      await assert.rejects(readAwsFile(join(home, 'f')), { code: 'CONFIG_INVALID' })
-      await assert.rejects(readAwsFile(home), { code: 'CONFIG_UNREADABLE' })
+      await assert.rejects(readTextFile(join(home, 'f')), { code: 'CONFIG_INVALID' })
+      await assert.rejects(readTextFile(home), { code: 'CONFIG_UNREADABLE' })
+      await run('mkfifo', [join(home, 'fifo')])
+      await assert.rejects(readTextFile(join(home, 'fifo')), {
+        code: 'CONFIG_UNREADABLE',
+        message: /not a regular file/,
+      })
     })
   })
 
-  describe('editAwsFile', () => {
+  describe('editFile', () => {
     it('makes a folder and a file for this user only', async () => {
-      await replaceAwsFile(path, 'text', uid)
+      await replaceFile(path, 'text', uid)
       assert.equal(await readFile(path, 'utf8'), 'text')
       assert.equal(await modeOf(path), 0o600)
       assert.equal(await modeOf(join(home, '.aws')), 0o700)
@@ -78,7 +71,7 @@ describe('AWS files on disk', () => {
     it('makes them for all users where it is told to, whatever the umask', async () => {
       const umask = process.umask(0o027)
       try {
-        await editAwsFile(path, () => 'text', { uid, mode: 0o644, withLock: (_, use) => use() })
+        await editFile(path, () => 'text', { uid, mode: 0o644, signal })
       } finally {
         process.umask(umask)
       }
@@ -87,18 +80,18 @@ describe('AWS files on disk', () => {
     })
 
     it('keeps the mode, and leaves nothing else in the folder', async () => {
-      await replaceAwsFile(path, 'old', uid)
+      await replaceFile(path, 'old', uid)
       await chmod(path, 0o640)
-      await replaceAwsFile(path, 'new', uid)
+      await replaceFile(path, 'new', uid)
       assert.equal(await readFile(path, 'utf8'), 'new')
       assert.equal(await modeOf(path), 0o640)
       assert.deepEqual(await readdir(join(home, '.aws')), ['config'])
     })
 
     it('makes a new file instead of writing into the one that others have open', async () => {
-      await replaceAwsFile(path, 'old', uid)
+      await replaceFile(path, 'old', uid)
       const { ino } = await stat(path)
-      await replaceAwsFile(path, 'new', uid)
+      await replaceFile(path, 'new', uid)
       assert.notEqual((await stat(path)).ino, ino)
     })
 
@@ -107,39 +100,39 @@ describe('AWS files on disk', () => {
       await mkdir(join(home, '.aws'))
       await symlink('../dotfiles/aws', path)
       for (const text of ['first', 'second']) {
-        await replaceAwsFile(path, text, uid)
+        await replaceFile(path, text, uid)
         assert.ok((await lstat(path)).isSymbolicLink())
         assert.equal(await readFile(join(home, 'dotfiles/aws'), 'utf8'), text)
       }
     })
 
     it('keeps the group if it may, and otherwise changes nothing', async () => {
-      await replaceAwsFile(path, 'old', uid)
+      await replaceFile(path, 'old', uid)
       if (process.geteuid!() !== 0) {
         await chmod(join(home, '.aws'), 0o500)
-        await assert.rejects(replaceAwsFile(path, 'new', uid), { code: 'OUTPUT_FAILED' })
+        await assert.rejects(replaceFile(path, 'new', uid), { code: 'OUTPUT_FAILED' })
         await chmod(join(home, '.aws'), 0o700)
         assert.equal(await readFile(path, 'utf8'), 'old')
         return
       }
       await chown(path, 0, 5678)
-      await replaceAwsFile(path, 'new', uid)
+      await replaceFile(path, 'new', uid)
       assert.equal((await stat(path)).gid, 5678)
     })
 
     it('writes nothing where everyone can put another file in its place', async () => {
       await mkdir(join(home, '.aws'))
       await chmod(join(home, '.aws'), 0o777)
-      await assert.rejects(replaceAwsFile(path, 'x', uid), { code: 'OUTPUT_FAILED', message: /everyone can/ })
+      await assert.rejects(replaceFile(path, 'x', uid), { code: 'OUTPUT_FAILED', message: /everyone can/ })
       await chmod(join(home, '.aws'), 0o1777)
-      await replaceAwsFile(path, 'x', uid)
+      await replaceFile(path, 'x', uid)
     })
 
     it('writes nothing where a folder, link or file belongs to another user', async () => {
-      await replaceAwsFile(path, 'old', uid)
+      await replaceFile(path, 'old', uid)
       const stranger = uid === 0 ? 0 : uid + 1
       if (uid !== 0) {
-        await assert.rejects(replaceAwsFile(path, 'new', stranger), {
+        await assert.rejects(replaceFile(path, 'new', stranger), {
           code: 'OUTPUT_FAILED',
           message: /belongs to uid/,
         })
@@ -155,36 +148,36 @@ describe('AWS files on disk', () => {
         [link, link],
       ] as const) {
         await lchown(whose, 1234, 1234)
-        await assert.rejects(replaceAwsFile(named, 'new', 0), {
+        await assert.rejects(replaceFile(named, 'new', 0), {
           code: 'OUTPUT_FAILED',
           message: `${named} is not written: ${whose} belongs to uid 1234; run this as that user, or with HOME set to your own`,
         })
         await lchown(whose, 0, 0)
       }
       assert.equal(await readFile(path, 'utf8'), 'old')
-      await replaceAwsFile(link, 'new', 1234)
+      await replaceFile(link, 'new', 1234)
       assert.equal(await readFile(path, 'utf8'), 'new')
     })
 
     it('begins again where another program has written the file meanwhile, and loses nothing', async () => {
-      await replaceAwsFile(path, 'a', uid)
+      await replaceFile(path, 'a', uid)
       let turns = 0
       const edit = (text: string) => {
         if (turns++ < 2) writeFileSync(path, `${text}+${turns}`)
         return `${text}!`
       }
-      await editAwsFile(path, edit, { uid, withLock: (_, use) => use() })
+      await editFile(path, edit, { uid, signal })
       assert.equal(await readFile(path, 'utf8'), 'a+1+2!')
       assert.equal(turns, 3)
     })
 
     it('gives up where that never ends', async () => {
-      await replaceAwsFile(path, 'a', uid)
+      await replaceFile(path, 'a', uid)
       const edit = (text: string) => {
         appendFileSync(path, 'b')
         return `${text}!`
       }
-      await assert.rejects(editAwsFile(path, edit, { uid, withLock: (_, use) => use() }), {
+      await assert.rejects(editFile(path, edit, { uid, signal }), {
         code: 'OUTPUT_FAILED',
         message: /another program writes it all the time/,
       })
@@ -193,43 +186,40 @@ describe('AWS files on disk', () => {
     })
 
     it('writes nothing where nothing changes, or the edit is refused', async () => {
-      await replaceAwsFile(path, 'same', uid)
+      await replaceFile(path, 'same', uid)
       const { ino } = await stat(path)
-      await replaceAwsFile(path, 'same', uid)
+      await replaceFile(path, 'same', uid)
       const refusal = new HoldfastError('CONFIG_INVALID', 'no')
       const refuse = () => {
         throw refusal
       }
-      await assert.rejects(editAwsFile(path, refuse, { uid, withLock: (_, use) => use() }), refusal)
+      await assert.rejects(editFile(path, refuse, { uid, signal }), refusal)
       assert.equal((await stat(path)).ino, ino)
     })
 
     it('reads and writes under the lock of the file itself, by whichever name it is called', async () => {
-      await replaceAwsFile(path, 'old', uid)
+      await replaceFile(path, 'old', uid)
       const link = join(home, 'link')
       await symlink(path, link)
-      const locks: string[] = []
-      const withLock = async (lock: string, use: () => Promise<void>) => {
-        locks.push(lock)
-        await writeFile(path, 'newer')
-        await use()
-        assert.equal(await readFile(path, 'utf8'), 'newer!')
-      }
-      await editAwsFile(link, (text) => `${text}!`, { uid, withLock })
-      assert.deepEqual(locks, [`${await realpath(path)}.lock`])
+      const release = tryLock(`${await realpath(path)}.lock`)!
+      const editing = editFile(link, (text) => `${text}!`, { uid, signal })
+      await writeFile(path, 'newer')
+      release()
+      await editing
+      assert.equal(await readFile(path, 'utf8'), 'newer!')
     })
 
     it('clears away what a killed program has left', async () => {
-      await replaceAwsFile(path, 'old', uid)
+      await replaceFile(path, 'old', uid)
       await writeFile(`${path}.holdfast`, 'half')
-      await replaceAwsFile(path, 'new', uid)
+      await replaceFile(path, 'new', uid)
       assert.deepEqual(await readdir(join(home, '.aws')), ['config'])
     })
 
     it('replaces regular files only', async () => {
       await mkdir(join(home, '.aws'))
       await symlink('/dev/null', path)
-      await assert.rejects(replaceAwsFile(path, 'new', uid), {
+      await assert.rejects(replaceFile(path, 'new', uid), {
         code: 'OUTPUT_FAILED',
         message: /it is not a regular file/,
       })
@@ -237,13 +227,13 @@ describe('AWS files on disk', () => {
 
     it('leaves no half file behind when it fails', async () => {
       await mkdir(path, { recursive: true })
-      await assert.rejects(replaceAwsFile(path, 'new', uid), { code: 'OUTPUT_FAILED' })
+      await assert.rejects(replaceFile(path, 'new', uid), { code: 'OUTPUT_FAILED' })
       assert.deepEqual(await readdir(join(home, '.aws')), ['config'])
     })
 
     it('fails where the folder is a file', async () => {
       await writeFile(join(home, '.aws'), '')
-      await assert.rejects(replaceAwsFile(path, 'new', uid), { code: 'OUTPUT_FAILED' })
+      await assert.rejects(replaceFile(path, 'new', uid), { code: 'OUTPUT_FAILED' })
     })
   })
 })
