@@ -4,22 +4,21 @@
  * that would have one name (a serial number, the number of a list) one fails. Records are added and never changed.
  */
 
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  unlinkSync,
-} from 'node:fs'
+import { lstatSync, readdirSync, readlinkSync, unlinkSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import { HoldfastError } from '../core/errors.js'
 import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
-import { addFile, describeFault, LEFT_BEHIND, makeFolder } from './disk.js'
+import {
+  addFile,
+  codeOf,
+  describeFault,
+  isMissing,
+  LEFT_BEHIND,
+  makeFolder,
+  type PlainFile,
+  readPlainFile,
+} from './disk.js'
 
 /** The kinds of records: a folder for each, and what their files are called. */
 const RECORDS = {
@@ -75,33 +74,24 @@ export function verifyHands(directory: string, uid: number): void {
  */
 export function findCaFile(directory: string, name: string, uid: number): string | undefined {
   const path = join(directory, name)
-  let file: number | undefined
+  const unsafe = (why: string) => new HoldfastError('CA_UNSAFE', `${path} is not used: ${why}`)
+  let file: PlainFile | undefined
   try {
-    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
-    const { uid: owner, mode, size } = fstatSync(file)
-    if ((mode & constants.S_IFMT) !== constants.S_IFREG || size > MAX_RECORD_BYTES) {
-      throw new HoldfastError('CA_DAMAGED', `${path} is not a file of a CA: restore it from a backup`)
-    }
-    if (owner !== uid && owner !== 0) {
-      throw new HoldfastError(
-        'CA_UNSAFE',
-        `${path} is not used: it belongs to uid ${owner}: chown ${uid} ${path}`,
-      )
-    }
-    // Of the others everybody may know what they say.
-    if ((mode & (name.startsWith('key-') ? 0o077 : 0o022)) !== 0) {
-      throw new HoldfastError('CA_UNSAFE', `${path} is not used: others have access to it: chmod 600 ${path}`)
-    }
-    return readFileSync(file, 'utf8')
+    file = readPlainFile(path, MAX_RECORD_BYTES)
   } catch (cause) {
-    if (cause instanceof HoldfastError) throw cause
-    const { code } = cause as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-    if (code === 'ELOOP') throw new HoldfastError('CA_UNSAFE', `${path} is not used: it is a link`)
-    throw new HoldfastError('FILE_UNREADABLE', `${path} cannot be read (${code})`, { cause })
-  } finally {
-    if (file !== undefined) closeSync(file)
+    if (isMissing(cause)) return undefined
+    if (codeOf(cause) === 'ELOOP') throw unsafe('it is a link')
+    throw new HoldfastError('FILE_UNREADABLE', `${path} cannot be read (${codeOf(cause)})`, { cause })
   }
+  if (file === undefined) {
+    throw new HoldfastError('CA_DAMAGED', `${path} is not a file of a CA: restore it from a backup`)
+  }
+  if (file.uid !== uid && file.uid !== 0) throw unsafe(`it belongs to uid ${file.uid}: chown ${uid} ${path}`)
+  // Of the others everybody may know what they say.
+  if ((file.mode & (name.startsWith('key-') ? 0o077 : 0o022)) !== 0) {
+    throw unsafe(`others have access to it: chmod 600 ${path}`)
+  }
+  return file.bytes.toString('utf8')
 }
 
 /**

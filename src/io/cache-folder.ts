@@ -6,14 +6,9 @@
 
 import { randomBytes } from 'node:crypto'
 import {
-  closeSync,
-  constants,
-  fstatSync,
   lstatSync,
   mkdirSync,
-  openSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
@@ -24,6 +19,7 @@ import { join } from 'node:path'
 import { findCacheFolder } from '../core/agent/agent-place.js'
 import { findPathRisks, formatPathRisk } from '../core/path-trust.js'
 import { formatPrintable } from '../core/printable.js'
+import { readPlainFile } from './disk.js'
 
 /** Magic numbers of the file systems that are in memory: tmpfs and ramfs. @see statfs(2) */
 const IN_MEMORY = [0x01021994, 0x858458f6]
@@ -59,16 +55,11 @@ export function openCacheFolder(env: Readonly<Record<string, string | undefined>
 
 /** The text of an entry; undefined if there is none, or not of this user alone. */
 export function readEntry(path: string, uid: number): string | undefined {
-  let file: number | undefined
   try {
-    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-    const stats = fstatSync(file)
-    const isOurs = stats.isFile() && stats.uid === uid && (stats.mode & 0o077) === 0
-    return isOurs && stats.size <= MAX_ENTRY_BYTES ? readFileSync(file, 'utf8') : undefined
+    const file = readPlainFile(path, MAX_ENTRY_BYTES)
+    return file?.uid === uid && (file.mode & 0o077) === 0 ? file.bytes.toString('utf8') : undefined
   } catch {
     return undefined
-  } finally {
-    if (file !== undefined) closeSync(file)
   }
 }
 

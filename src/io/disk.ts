@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto'
 import {
   closeSync,
   constants,
+  fstatSync,
   fsyncSync,
   linkSync,
   mkdirSync,
@@ -98,6 +99,30 @@ export function makeFolder(path: string): void {
     make()
   }
   syncFolder(dirname(path))
+}
+
+/** A file as it was when it was open: who owns it, who may do what with it, and what is in it. */
+export interface PlainFile {
+  readonly uid: number
+  readonly mode: number
+  readonly bytes: Buffer
+}
+
+/**
+ * A small file of our own, which is no link. Nothing that somebody puts in its place is waited for.
+ * @returns undefined for what is no regular file, or is larger than `maxBytes`
+ * @throws Error of the file system: ELOOP for a link
+ */
+export function readPlainFile(path: string, maxBytes: number): PlainFile | undefined {
+  // O_NONBLOCK: opening a FIFO would wait for a writer for ever.
+  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  try {
+    const stats = fstatSync(file)
+    if (!stats.isFile() || stats.size > maxBytes) return undefined
+    return { uid: stats.uid, mode: stats.mode, bytes: readFileSync(file) }
+  } finally {
+    closeSync(file)
+  }
 }
 
 /** Text of a small file of the system; empty if there is none that can be read. */

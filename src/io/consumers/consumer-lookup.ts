@@ -4,13 +4,13 @@
  * that others could write has none.
  */
 
-import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync } from 'node:fs'
+import { lstatSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { IDENTITY_NAME } from '../../core/config/config.js'
 import { type Consumer, findDigest, RECORD_SUFFIX } from '../../core/endpoints/consumer.js'
 import { HoldfastError } from '../../core/errors.js'
-import { isMissing } from '../disk.js'
+import { isMissing, readPlainFile } from '../disk.js'
 import { listRecords, verifyUnmeddled } from './consumer-files.js'
 
 /** A line of sha256sum(1) is shorter. */
@@ -87,22 +87,16 @@ function locateRecord(folder: string, name: string): string {
 
 function readConsumer(folder: string, name: string, uid: number): Consumer[] {
   const path = locateRecord(folder, name)
-  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-  try {
-    const { mode, uid: owner, size } = fstatSync(file)
-    const isPlain = (mode & constants.S_IFMT) === constants.S_IFREG && size <= MAX_RECORD_BYTES
-    if (!isPlain || (owner !== 0 && owner !== uid) || (mode & 0o022) !== 0) {
-      throw new HoldfastError(
-        'CONFIG_UNSAFE',
-        `${path} does not count: it must be a small file of root's or this user's that nobody else can write`,
-      )
-    }
-    const digest = findDigest(readFileSync(file, 'latin1'))
-    if (digest === undefined) {
-      throw new HoldfastError('CONFIG_INVALID', `${path} does not count: it is not one line of sha256sum`)
-    }
-    return [{ name, digest }]
-  } finally {
-    closeSync(file)
+  const file = readPlainFile(path, MAX_RECORD_BYTES)
+  if (file === undefined || (file.uid !== 0 && file.uid !== uid) || (file.mode & 0o022) !== 0) {
+    throw new HoldfastError(
+      'CONFIG_UNSAFE',
+      `${path} does not count: it must be a small file of root's or this user's that nobody else can write`,
+    )
   }
+  const digest = findDigest(file.bytes.toString('latin1'))
+  if (digest === undefined) {
+    throw new HoldfastError('CONFIG_INVALID', `${path} does not count: it is not one line of sha256sum`)
+  }
+  return [{ name, digest }]
 }

@@ -3,21 +3,12 @@
  * written is not believed.
  */
 import { randomUUID } from 'node:crypto'
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  unlinkSync,
-} from 'node:fs'
+import { readdirSync, renameSync, unlinkSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { HoldfastError } from '../../core/errors.js'
 import { findPinRecord, formatPinRecord, isRecordName, type PinRecord } from '../../core/pin/pin-record.js'
 import { formatPrintable } from '../../core/printable.js'
-import { addFile, codeOf, describeFault, isMissing, syncFolder, writeSynced } from '../disk.js'
+import { addFile, codeOf, describeFault, isMissing, readPlainFile, syncFolder, writeSynced } from '../disk.js'
 import { isTrusted } from './state-folder.js'
 
 const MAX_RECORD_BYTES = 4096
@@ -42,16 +33,9 @@ export function listRecords(folder: string, prefix = ''): string[] {
  */
 export function readRecord(path: string, uid: number): PinRecord | 'damaged' | undefined {
   try {
-    const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-    try {
-      const { mode, uid: owner, size } = fstatSync(file)
-      const isFile = (mode & constants.S_IFMT) === constants.S_IFREG
-      const isShared = (mode & 0o022) !== 0
-      if (!isFile || isShared || !isTrusted(owner, uid) || size > MAX_RECORD_BYTES) return 'damaged'
-      return findPinRecord(readFileSync(file, 'utf8')) ?? 'damaged'
-    } finally {
-      closeSync(file)
-    }
+    const file = readPlainFile(path, MAX_RECORD_BYTES)
+    if (file === undefined || (file.mode & 0o022) !== 0 || !isTrusted(file.uid, uid)) return 'damaged'
+    return findPinRecord(file.bytes.toString('utf8')) ?? 'damaged'
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined
     if (codeOf(error) === 'ELOOP') return 'damaged'
