@@ -1,8 +1,9 @@
 /** `holdfast token list`: which tokens a module shows, how their PINs are doing, and what they can do. */
 
 import type { Argv } from 'yargs'
+import { hasPinPad } from '../core/pin/token-flags.js'
 import type { TokenFacts } from '../core/pkcs11/admin-protocol.js'
-import { chooseListed, describePin, hasPinPad } from '../core/pkcs11/token-facts.js'
+import { chooseListed, describePin } from '../core/pkcs11/token-facts.js'
 import { formatList } from '../core/pkcs11/token-search.js'
 import { formatPrintable } from '../core/printable.js'
 import type { Context } from './context.js'
@@ -27,7 +28,7 @@ export async function run(argv: TokenArguments, context: Context): Promise<void>
       ...token,
       userPin: describePin(token, 'user'),
       soPin: describePin(token, 'so'),
-      pinPad: hasPinPad(token),
+      pinPad: hasPinPad(token.flags),
     })),
   }
   const about = `${module.description}, version ${module.version}: ${module.path}`
@@ -48,7 +49,7 @@ function describe(token: TokenFacts): string[] {
     `slot ${slot}: ${first} (${about.join(', ')})`,
     ...(token.initialized
       ? [
-          `  user PIN: ${describePin(token, 'user')}; SO PIN: ${describePin(token, 'so')}${hasPinPad(token) ? '; wants its PIN on a PIN pad' : ''}`,
+          `  user PIN: ${describePin(token, 'user')}; SO PIN: ${describePin(token, 'so')}${hasPinPad(token.flags) ? '; wants its PIN on a PIN pad' : ''}`,
         ]
       : []),
     `  makes keys: ${formatList(generates)}; signs with: ${formatList(signs)}`,

@@ -2,12 +2,12 @@
  * Where a PIN comes from, what may be sent to a token as one, and when a token's flags forbid trying it.
  * Computes only: io/pin-file, io/terminal and io/askpass fetch the bytes, io/pin-guard keeps the record
  * of what was tried.
- * @see PKCS#11 2.40 base specification, section 3.2 (CK_TOKEN_INFO flags)
  */
 import { Buffer, isUtf8 } from 'node:buffer'
 import { isDeepStrictEqual } from 'node:util'
 import { HoldfastError } from '../errors.js'
 import { formatPrintable } from '../printable.js'
+import { hasPinPad, readPinFlags } from './token-flags.js'
 
 /**
  * One place to get a PIN from. Everything but `pin` is plain JSON. `pin` is what was given, not yet
@@ -219,17 +219,6 @@ export function verifyNewPinLength(
   }
 }
 
-const CKF_PROTECTED_AUTHENTICATION_PATH = 0x100
-const CKF_USER_PIN_COUNT_LOW = 0x10000
-const CKF_USER_PIN_FINAL_TRY = 0x20000
-const CKF_USER_PIN_LOCKED = 0x40000
-const CKF_USER_PIN_TO_BE_CHANGED = 0x80000
-
-/** The flags that say how a PIN is doing, at the places of the user's: those of the security officer stand 4 bits higher. */
-function pinFlags(flags: number, owner: PinOwner): number {
-  return owner === 'so' ? flags >>> 4 : flags
-}
-
 const PIN_NAMES = { user: 'user PIN', so: 'SO PIN' } as const
 const MENDS = {
   user: {
@@ -258,26 +247,26 @@ export function verifyPinMayBeTried(
 ): void {
   const token = `token "${formatPrintable(tokenName)}"`
   const pin = `the ${PIN_NAMES[owner]} of ${token}`
-  const state = pinFlags(flags, owner)
-  if (state & CKF_USER_PIN_LOCKED) {
+  const { isLocked, isToBeChanged, hasOneTry } = readPinFlags(flags, owner)
+  if (isLocked) {
     throw new HoldfastError(
       'PIN_LOCKED',
       `${pin} is locked after too many wrong ones: ${MENDS[owner].locked}`,
     )
   }
-  if (state & CKF_USER_PIN_TO_BE_CHANGED) {
+  if (isToBeChanged) {
     throw new HoldfastError(
       'PIN_EXPIRED',
       `${pin} must be changed before it can be used: ${MENDS[owner].expired}`,
     )
   }
-  if (flags & CKF_PROTECTED_AUTHENTICATION_PATH) {
+  if (hasPinPad(flags)) {
     throw new HoldfastError(
       'PIN_PAD_UNSUPPORTED',
       `${token} wants its PIN on a PIN pad or another protected path, which Holdfast cannot use: switch that off in the module's settings, or use another reader`,
     )
   }
-  if (state & CKF_USER_PIN_FINAL_TRY && sourceKind !== 'terminal') {
+  if (hasOneTry && sourceKind !== 'terminal') {
     throw new HoldfastError(
       'PIN_FINAL_TRY',
       `${pin} has one try left before it locks, and only one typed at a terminal is tried then: log in once by hand, with no other PIN source: ${MENDS[owner].typed}`,
@@ -285,17 +274,12 @@ export function verifyPinMayBeTried(
   }
 }
 
-/** Takes away the flag that forbids a login until the user's PIN is changed: for the change itself. */
-export function withoutPinToBeChanged(flags: number): number {
-  return flags & ~CKF_USER_PIN_TO_BE_CHANGED
-}
-
 /** What the flags say about the tries left; undefined if they say nothing, which is no promise. */
 export function formatTriesLeft(flags: number, owner: PinOwner = 'user'): string | undefined {
-  const state = pinFlags(flags, owner)
-  if (state & CKF_USER_PIN_LOCKED) return 'the PIN is now locked'
-  if (state & CKF_USER_PIN_FINAL_TRY) return 'one try is left before the token locks'
-  if (state & CKF_USER_PIN_COUNT_LOW) return 'a wrong PIN was entered and few tries may be left'
+  const { isLocked, hasOneTry, hasFewTries } = readPinFlags(flags, owner)
+  if (isLocked) return 'the PIN is now locked'
+  if (hasOneTry) return 'one try is left before the token locks'
+  if (hasFewTries) return 'a wrong PIN was entered and few tries may be left'
   return undefined
 }
 

@@ -1,10 +1,10 @@
 /**
  * Which of the tokens that a module shows is meant, and what their flags say in words.
- * @see PKCS#11 v2.40 base specification §3.2 (CK_TOKEN_INFO flags)
  */
 
 import { HoldfastError } from '../errors.js'
 import type { PinOwner } from '../pin/pin.js'
+import { hasUserPin, readPinFlags } from '../pin/token-flags.js'
 import { formatPrintable } from '../printable.js'
 import type { TokenFacts } from './admin-protocol.js'
 import { matchesToken } from './pkcs11-match.js'
@@ -14,26 +14,16 @@ import { formatList } from './token-search.js'
 /** How a PIN is doing, as far as the token tells. */
 export type PinState = 'not set' | 'set' | 'few tries left' | 'one try left' | 'locked' | 'to be changed'
 
-const CKF_USER_PIN_INITIALIZED = 0x8
-const CKF_PROTECTED_AUTHENTICATION_PATH = 0x100
-const CKF = { COUNT_LOW: 0x10000, FINAL_TRY: 0x20000, LOCKED: 0x40000, TO_BE_CHANGED: 0x80000 } as const
-
 /** What the flags say of a PIN. Not every token says all of it. */
 export function describePin({ flags, initialized }: TokenFacts, owner: PinOwner): PinState {
   // SoftHSM says of an empty token that its SO PIN is locked.
   if (!initialized) return 'not set'
-  const state = owner === 'so' ? flags >>> 4 : flags
-  if ((state & CKF.LOCKED) !== 0) return 'locked'
-  if ((state & CKF.TO_BE_CHANGED) !== 0) return 'to be changed'
-  if ((state & CKF.FINAL_TRY) !== 0) return 'one try left'
-  if ((state & CKF.COUNT_LOW) !== 0) return 'few tries left'
-  const isSet = owner === 'so' || (flags & CKF_USER_PIN_INITIALIZED) !== 0
-  return isSet ? 'set' : 'not set'
-}
-
-/** True for a token that takes its PIN on a device of its own, which Holdfast cannot use. */
-export function hasPinPad({ flags }: TokenFacts): boolean {
-  return (flags & CKF_PROTECTED_AUTHENTICATION_PATH) !== 0
+  const { isLocked, isToBeChanged, hasOneTry, hasFewTries } = readPinFlags(flags, owner)
+  if (isLocked) return 'locked'
+  if (isToBeChanged) return 'to be changed'
+  if (hasOneTry) return 'one try left'
+  if (hasFewTries) return 'few tries left'
+  return owner === 'so' || hasUserPin(flags) ? 'set' : 'not set'
 }
 
 /** True if the URI means this token, or its slot. */

@@ -7,7 +7,7 @@
 import { MechanismEnum, type Slot } from 'graphene-pk11'
 import pkcs11js from 'pkcs11js'
 import { HoldfastError } from '../../core/errors.js'
-import { withoutPinToBeChanged } from '../../core/pin/pin.js'
+import { withoutPinToBeChanged } from '../../core/pin/token-flags.js'
 import type { KeyType, ReplyOf, RequestOf, TokenFacts } from '../../core/pkcs11/admin-protocol.js'
 import { findMechanism } from '../../core/pkcs11/mechanism.js'
 import { formatTokenUri, type TokenInfo, unpad } from '../../core/pkcs11/pkcs11-match.js'

@@ -10,6 +10,7 @@ import { Module, Session, Slot } from 'graphene-pk11'
 import type pkcs11js from 'pkcs11js'
 import { HoldfastError } from '../../core/errors.js'
 import type { PinOwner } from '../../core/pin/pin.js'
+import { wantsLogin } from '../../core/pin/token-flags.js'
 import type { ModuleInfo, TokenInfo } from '../../core/pkcs11/pkcs11-match.js'
 import { parsePkcs11Uri } from '../../core/pkcs11/pkcs11-uri.js'
 import { describeToken } from '../../core/pkcs11/token-search.js'
@@ -54,8 +55,6 @@ export interface Workbench {
   forget(token: PresentToken): void
 }
 
-const CKF_LOGIN_REQUIRED = 0x4
-
 /** Everything is opened when it is first used. Sessions are read-write, and closed by C_Finalize. */
 export function createWorkbench(
   module: pkcs11js.PKCS11,
@@ -89,8 +88,7 @@ export function createWorkbench(
     slot: (token) => new Slot(token.slot, graphene, module),
     session: (token) => new Session(sessions.open(token), bench.slot(token), module),
     async login(token) {
-      if ((token.info.flags & CKF_LOGIN_REQUIRED) !== 0 && !sessions.isLoggedIn(token))
-        await sessions.login(token)
+      if (wantsLogin(token.info.flags) && !sessions.isLoggedIn(token)) await sessions.login(token)
     },
     forget(token) {
       bench.slot(token).closeAll()

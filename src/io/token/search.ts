@@ -5,6 +5,7 @@
 
 import pkcs11js from 'pkcs11js'
 import { HoldfastError } from '../../core/errors.js'
+import { wantsLogin } from '../../core/pin/token-flags.js'
 import { matchesObject, matchesSlot, matchesToken, unpad } from '../../core/pkcs11/pkcs11-match.js'
 import type { Pkcs11Uri } from '../../core/pkcs11/pkcs11-uri.js'
 import {
@@ -18,8 +19,6 @@ import {
 import { ATTESTATION_LABEL } from '../../core/pkcs11/touch-policy.js'
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.js'
 import type { PresentToken, Sessions } from './session.js'
-
-const CKF_LOGIN_REQUIRED = 0x4
 
 /** CKA_PUBLIC_KEY_INFO, PKCS#11 v2.40 §4.9; the binding has no name for it. */
 const CKA_PUBLIC_KEY_INFO = 0x129
@@ -73,7 +72,7 @@ export async function findCertificate(
   if (hit !== undefined) return hit
   const [only, ...others] = candidates
   // Some tokens show certificates only after login. With several tokens, a login would be a guess.
-  if (only !== undefined && others.length === 0 && (only.info.flags & CKF_LOGIN_REQUIRED) !== 0) {
+  if (only !== undefined && others.length === 0 && wantsLogin(only.info.flags)) {
     await sessions.login(only)
     const hidden = searchCertificate([only], certificateUri, sessions)
     if (hidden !== undefined) return hidden

@@ -7,6 +7,7 @@
 
 import pkcs11js from 'pkcs11js'
 import { HoldfastError } from '../../core/errors.js'
+import { wantsLogin } from '../../core/pin/token-flags.js'
 import { findMechanism, type SigningMechanism } from '../../core/pkcs11/mechanism.js'
 import { type ModuleInfo, matchesModule } from '../../core/pkcs11/pkcs11-match.js'
 import type { Pkcs11Uri } from '../../core/pkcs11/pkcs11-uri.js'
@@ -46,8 +47,6 @@ export interface OpenToken {
   /** Logs in if the token or the key wants it, and signs `message` once. */
   sign(message: Uint8Array): Promise<Uint8Array>
 }
-
-const CKF_LOGIN_REQUIRED = 0x4
 
 /** An unsigned long on the 64-bit machines that Holdfast runs on. */
 const CK_ULONG_SIZE = 8
@@ -144,8 +143,7 @@ export async function signOnce(
   message: Uint8Array,
   { chooseMechanism, findKey, announce }: SigningPlan,
 ): Promise<Uint8Array> {
-  if ((token.info.flags & CKF_LOGIN_REQUIRED) !== 0 && !sessions.isLoggedIn(token))
-    await sessions.login(token)
+  if (wantsLogin(token.info.flags) && !sessions.isLoggedIn(token)) await sessions.login(token)
   const key = await findKeyAfterLogin(sessions, token, findKey)
   const alwaysAuthenticate =
     sessions.attribute(token, key.handle, pkcs11js.CKA_ALWAYS_AUTHENTICATE)?.[0] === 1

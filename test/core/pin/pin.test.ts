@@ -13,7 +13,6 @@ import {
   verifyNewPinLength,
   verifyPinLength,
   verifyPinMayBeTried,
-  withoutPinToBeChanged,
 } from '../../../src/core/pin/pin.js'
 
 const file = (path: string): PinSource => ({ kind: 'file', path })
@@ -207,15 +206,6 @@ describe('verifyPinMayBeTried', () => {
   it('names the token on one line, whatever its label holds', () => {
     assert.throws(() => verifyPinMayBeTried(0x40000, 'file', 'a\n\u001b]0;b\u0007'), {
       message: /token "a\\u\{a\}\\u\{1b\}\]0;b\\u\{7\}"/,
-    })
-  })
-})
-
-describe('withoutPinToBeChanged', () => {
-  it('lets a PIN be tried for its own change, and nothing else', () => {
-    verifyPinMayBeTried(withoutPinToBeChanged(0x8040d), 'file', 'edge')
-    assert.throws(() => verifyPinMayBeTried(withoutPinToBeChanged(0xc040d), 'file', 'edge'), {
-      code: 'PIN_LOCKED',
     })
   })
 })

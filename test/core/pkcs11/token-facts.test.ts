@@ -7,7 +7,6 @@ import {
   chooseEmptySlot,
   chooseListed,
   describePin,
-  hasPinPad,
   nameToken,
 } from '../../../src/core/pkcs11/token-facts.js'
 
@@ -50,12 +49,6 @@ describe('describePin', () => {
   }
   it('says that an empty token has no PIN', () => {
     assert.deepEqual([describePin(empty, 'user'), describePin(empty, 'so')], ['not set', 'not set'])
-  })
-})
-
-describe('hasPinPad', () => {
-  it('is told by the flags', () => {
-    assert.deepEqual([hasPinPad(fact({ flags: 0x50d })), hasPinPad(edge)], [true, false])
   })
 })
 
