@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 /**
- * The executable. It, the token child and the library's index are the only files that name the global `process`: everything else
- * gets environment, clock and output handed in.
+ * The executable. It, the token child, the library's index and io/terminal are the only files that name the global `process`: everything
+ * else gets environment, clock and output handed in.
  */
 
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync } from 'node:fs'
 import { BUILD_DATE, VERSION } from './build.js'
 import { findCacheFolder } from './core/agent/agent-place.js'
 import { HoldfastError } from './core/errors.js'
@@ -46,7 +46,7 @@ function takeChild(): TokenChild | undefined {
 
 const interrupt = new AbortController()
 let interruptedBy: NodeJS.Signals | undefined
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) {
   process.once(signal, () => {
     interruptedBy = signal
     interrupt.abort(new HoldfastError('INTERRUPTED', `interrupted by ${signal}`))
@@ -109,6 +109,12 @@ async function main(): Promise<void> {
   takeChild()?.discard()
   // A shell tells an interrupted program by the signal that ended it.
   if (status !== 0 && interruptedBy !== undefined) process.kill(process.pid, interruptedBy)
+  leaveTerminal()
   process.exit(status)
+}
+
+/** Node puts each terminal that it began with back as it was, and aborts at one that has gone away. What we changed is put back. */
+function leaveTerminal(): void {
+  for (const fd of [0, 1, 2]) if (fstatSync(fd).isCharacterDevice()) closeSync(fd)
 }
 void main()

@@ -88,7 +88,7 @@ async function main(): Promise<void> {
   // A terminal or a service manager sends them to all processes of a program at once. They are the parent's to obey, which then
   // kills this process or closes the channel.
   // At SIGUSR1 Node would open its debugger, to every user of this machine.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1'] as const)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1'] as const)
     process.on(signal, () => undefined)
   // Whoever starts the child early and is sure that a token will be used has the module's binding loaded early.
   // A failure is told when somebody listens.

@@ -29,6 +29,6 @@ export interface Context {
   readonly onHangup: (listener: () => void) => void
   /** Number of this process. */
   readonly pid: number
-  /** Aborted by SIGINT, SIGTERM and SIGHUP. */
+  /** Aborted by SIGINT, SIGTERM, SIGHUP and SIGQUIT. */
   readonly signal: AbortSignal
 }

@@ -10,6 +10,8 @@ export interface ProcessStatus {
   /** One letter; `Z` and `X` are dead processes. */
   readonly state: string
   readonly processGroup: number
+  /** Device number of the controlling terminal; 0 without one. */
+  readonly terminal: number
   /** Foreground process group of the controlling terminal; -1 without one. */
   readonly terminalProcessGroup: number
   readonly startTime: string
@@ -28,13 +30,16 @@ export function findProcessStatus(line: string): ProcessStatus | undefined {
   // The second field is the program's name in parentheses and may itself hold blanks and parentheses.
   const nameEnd = line.lastIndexOf(')')
   const pid = Number.parseInt(line, 10)
-  const [state, , processGroup, , , terminalProcessGroup, ...rest] = line.slice(nameEnd + 2).split(' ')
+  const [state, , processGroup, , terminal, terminalProcessGroup, ...rest] = line
+    .slice(nameEnd + 2)
+    .split(' ')
   const startTime = rest[13]
   if (nameEnd === -1 || Number.isNaN(pid) || state === undefined || startTime === undefined) return undefined
   return {
     pid,
     state,
     processGroup: Number(processGroup),
+    terminal: Number(terminal),
     terminalProcessGroup: Number(terminalProcessGroup),
     startTime,
   }

@@ -401,7 +401,7 @@ function describeStart(cause: Error): HoldfastError {
 
 function describeEnd(status: number | null, signal: NodeJS.Signals | null): HoldfastError {
   // What a terminal or a service manager sends to all processes of the program at once.
-  if (signal === 'SIGINT' || signal === 'SIGTERM' || signal === 'SIGHUP') {
+  if (signal !== null && ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'].includes(signal)) {
     return new HoldfastError('INTERRUPTED', `the token process was interrupted by ${signal}`)
   }
   const how = signal === null ? `ended with status ${status}` : `crashed (${signal})`

@@ -331,6 +331,7 @@ describe('holdfast credential-process', () => {
       SIGINT: (program) => process.kill(program, 'SIGINT'),
       SIGTERM: (program) => process.kill(program, 'SIGTERM'),
       SIGHUP: (program) => process.kill(program, 'SIGHUP'),
+      SIGQUIT: (program) => process.kill(program, 'SIGQUIT'),
       'SIGINT to all its processes': (program, child) => {
         process.kill(child, 'SIGINT')
         process.kill(program, 'SIGINT')

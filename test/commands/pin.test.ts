@@ -21,7 +21,12 @@ import {
 import { runHoldfast, runHoldfastOnTerminal } from '../support/program.js'
 import { createSoftHsmToken } from '../support/softhsm.js'
 import { createTpmToken } from '../support/swtpm.js'
-import { playAtTerminal, type TerminalSession, type TerminalStep } from '../support/terminal.js'
+import {
+  playAtTerminal,
+  type TerminalOptions,
+  type TerminalSession,
+  type TerminalStep,
+} from '../support/terminal.js'
 
 const PROGRAM = resolve(import.meta.dirname, '../../dist/bin.cjs')
 const WRONG = '00000000'
@@ -430,7 +435,7 @@ describe('a person at a terminal', () => {
   const play = async (
     edge: PinEdge,
     steps: TerminalStep[],
-    options: { background?: boolean } = {},
+    { script = 'exec "$@" 2>"$0"', ...options }: TerminalOptions & { script?: string } = {},
   ): Promise<TerminalSession & { stderr: string }> => {
     const { args, env, home } = await edge.prepare(bare(edge))
     const stderr = join(edge.token.directory, 'stderr')
@@ -442,7 +447,7 @@ describe('a person at a terminal', () => {
     }
     const pairs = Object.entries(variables).map(([name, value]) => `${name}=${value}`)
     const program = ['/usr/bin/env', '-i', ...pairs, process.execPath, PROGRAM, ...args]
-    const argv = ['/bin/sh', '-c', 'exec "$@" 2>"$0"', stderr, ...program]
+    const argv = ['/bin/sh', '-c', script, stderr, ...program]
     return { ...(await playAtTerminal(argv, steps, options)), stderr: await readFile(stderr, 'utf8') }
   }
 
@@ -456,6 +461,14 @@ describe('a person at a terminal', () => {
       assert.equal(session.stdout, '')
       assert.equal(await edge.logins(), 0)
       await until(async () => (await edge.finalizations()) === 1)
+    }))
+
+  it('may go away with the terminal, of which nobody tells', () =>
+    withPinEdge({}, async (edge) => {
+      const script = `trap '' HUP; "$@" 2>"$0"`
+      const session = await play(edge, [{ expect: '): ', hangup: true }], { stdin: true, script })
+      assert.match(session.stderr, /^holdfast: .* the terminal went away\. Ways .*\(PIN_NEEDED\)\n$/)
+      assert.equal(session.status, 3)
     }))
 
   it('is not asked by a job in the background', () =>

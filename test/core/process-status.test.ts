@@ -15,6 +15,7 @@ describe('findProcessStatus', () => {
       pid: 42,
       state: 'S',
       processGroup: 7,
+      terminal: 34816,
       terminalProcessGroup: 9,
       startTime: '88817',
     })

@@ -24,6 +24,9 @@ describe('askTerminal', () => {
     steps: TerminalStep[],
     { background = false, ...asked }: AskTerminal & { background?: boolean } = {},
   ) => playAtTerminal([process.execPath, program, JSON.stringify(asked)], steps, { background })
+  /** Has a shell run `"$@"`, which asks. */
+  const playInShell = (script: string, steps: TerminalStep[]) =>
+    playAtTerminal(['/bin/sh', '-c', script, 'sh', process.execPath, program], steps)
   const answer = ({ stdout }: TerminalSession) => JSON.parse(stdout.trimEnd().split('\n').at(-1)!)
 
   it('reads a PIN without showing it, and leaves the terminal as it was', async () => {
@@ -81,7 +84,7 @@ describe('askTerminal', () => {
     assert.match(answer(session).message, /none was typed in time/)
     assert.equal(session.restored, true)
   })
-  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT'] as const) {
+  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT'] as const) {
     it(`restores the terminal when a handled ${signal} aborts`, async () => {
       const session = await play([{ expect: '0: ', type: '47', signal }], { handled: [signal] })
       assert.deepEqual(answer(session), { code: 'INTERRUPTED', message: signal })
@@ -98,9 +101,43 @@ describe('askTerminal', () => {
     assert.equal(session.status, 1)
     assert.equal(session.restored, true)
   })
+  it('asks when nobody else does at the terminal: who is done has it show again what is typed', async () => {
+    const second = `trap '"$@" "{\\"timeoutMs\\":500}"; echo over >/dev/tty' URG`
+    const session = await playInShell(`${second}; "$@" {} & wait; wait`, [
+      { expect: '0: ', signal: 'SIGURG' },
+      { expect: 'over', type: '4711\r' },
+    ])
+    const [waited, typed] = session.stdout.trimEnd().split('\n')
+    assert.match(waited!, /PIN_NEEDED.*none was typed in time/)
+    assert.deepEqual(JSON.parse(typed!), { pin: '4711' })
+    assert.match(session.screen, /^PIN of .* 0: over\r?\n\r?\n$/)
+    assert.equal(session.echoWhileAsking, false)
+    assert.equal(session.restored, true)
+  })
+  it('asks when another one has been answered', async () => {
+    const session = await playInShell('"$@" {} & "$@" {}; wait', [
+      { expect: '0: ', type: '4711\r' },
+      { expect: '0: ', type: '4711\r' },
+    ])
+    assert.equal(session.stdout, '{"pin":"4711"}\n{"pin":"4711"}\n')
+    assert.match(session.screen, /^PIN of .* 0: \r\nPIN of .* 0: \r\n$/)
+    assert.equal(session.echoWhileAsking, false)
+    assert.equal(session.restored, true)
+  })
+  it('has the terminal show what is typed while SIGTSTP stops the process, and then asks anew', async () => {
+    const session = await playInShell('set -m; "$@" {}; stty -a </dev/tty; fg', [
+      { expect: '0: ', type: '47', signal: 'SIGTSTP' },
+      { expect: '0: ', type: '11\r' },
+    ])
+    assert.match(session.stdout, / echo /)
+    assert.deepEqual(answer(session), { pin: '11' })
+    assert.equal(session.echoWhileAsking, false)
+    assert.equal(session.restored, true)
+  })
   it('does not wait for a person who has hung up', async () => {
     const session = await play([{ expect: '0: ', hangup: true }], { handled: ['SIGHUP'] })
     assert.match(answer(session).code, /^(INTERRUPTED|PIN_NEEDED)$/)
+    assert.match(answer(session).message, /^SIGHUP$|the terminal went away/)
   })
   it('does not ask from the background, where asking would stop the process', async () => {
     const session = await play([], { background: true })

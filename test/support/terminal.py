@@ -1,8 +1,8 @@
 """Runs a program at a terminal of its own, types, sends signals, and says in JSON what came of it.
 
 The one argument is JSON: `argv`; `background`, true to start it in the terminal's background; and `steps`,
-each with `expect` (waits until that stands on the screen), then `type` or `signal` or `hangup`. stdin is
-/dev/null and stdout a pipe, so that only the controlling terminal is one.
+each with `expect` (waits until that stands on the screen), then `type` or `signal` (to the foreground) or `hangup`.
+stdin is /dev/null and stdout a pipe, so that only the controlling terminal is one; with `stdin` true that is stdin, too.
 """
 import fcntl, json, os, select, signal, sys, termios, time
 
@@ -12,7 +12,7 @@ before = termios.tcgetattr(slave)
 stdout, child_stdout = os.pipe()
 
 def start():
-    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    os.dup2(slave if run.get("stdin") else os.open("/dev/null", os.O_RDONLY), 0)
     os.dup2(child_stdout, 1)
     os.execv(run["argv"][0], run["argv"])
 
@@ -22,7 +22,6 @@ if leader == 0:
     fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
     os.close(master)
     if not run.get("background"):
-        os.close(slave)
         start()
     pid = os.fork()
     if pid == 0:
@@ -68,7 +67,7 @@ for step in run["steps"]:
     if "type" in step:
         os.write(master, step["type"].encode())
     if "signal" in step:
-        os.kill(leader, getattr(signal, step["signal"]))
+        os.killpg(os.tcgetpgrp(master), getattr(signal, step["signal"]))
     if step.get("hangup"):
         os.close(slave)
         os.close(master)

@@ -9,6 +9,7 @@ import { run } from './command.js'
 export interface TerminalStep {
   readonly expect?: string
   readonly type?: string
+  /** Goes to all processes in the foreground. */
   readonly signal?: NodeJS.Signals
   /** The person goes away. */
   readonly hangup?: boolean
@@ -27,12 +28,19 @@ export interface TerminalSession {
   readonly restored: boolean
 }
 
+/** How a program is put there. */
+export interface TerminalOptions {
+  readonly background?: boolean
+  /** Its stdin is the terminal, too. */
+  readonly stdin?: boolean
+}
+
 /** Runs a program (its absolute path, and its arguments) at a terminal of its own, until it ends. */
 export async function playAtTerminal(
   argv: readonly string[],
   steps: readonly TerminalStep[],
-  { background = false }: { background?: boolean } = {},
+  { background = false, stdin = false }: TerminalOptions = {},
 ): Promise<TerminalSession> {
   const player = resolve(import.meta.dirname, 'terminal.py')
-  return JSON.parse(await run('python3', [player, JSON.stringify({ argv, background, steps })]))
+  return JSON.parse(await run('python3', [player, JSON.stringify({ argv, background, stdin, steps })]))
 }
