@@ -83,15 +83,23 @@ export function parseSession(identity: Identity, env: Readonly<Record<string, st
   const role = parseRequired(roleArn, '--role-arn', parseRoleArn)
   verifyArnsAgree(anchor, profile, role)
   const region = identity.region ?? anchor.region
+  const endpoint = chooseEndpoint({
+    endpoint: identity.endpoint,
+    env,
+    region,
+    fips: identity.useFipsEndpoint,
+    dualstack: identity.useDualstackEndpoint,
+  })
+  // The service refuses another one in the scope of the signature, at whatever endpoint, after a PIN or a touch was spent on it.
+  if (region !== anchor.region) {
+    throw new HoldfastError(
+      'ARN_INVALID',
+      `the trust anchor is in region ${anchor.region}, and only there a session can be had, not in ${region}: leave --region out, or name the trust anchor of that region`,
+    )
+  }
   return {
     region,
-    endpoint: chooseEndpoint({
-      endpoint: identity.endpoint,
-      env,
-      region,
-      fips: identity.useFipsEndpoint,
-      dualstack: identity.useDualstackEndpoint,
-    }),
+    endpoint,
     request: {
       trustAnchorArn: trustAnchorArn!,
       profileArn: profileArn!,

@@ -33,10 +33,23 @@ describe('parseSession', () => {
     assert.equal(parseSession({ ...ARNS, sessionDuration: 900 }, {}).request.durationSeconds, 900)
   })
 
-  it('takes the region of the trust anchor unless told otherwise', () => {
-    assert.equal(parseSession(ARNS, {}).endpoint.href, 'https://rolesanywhere.eu-central-1.amazonaws.com/')
-    assert.equal(parseSession({ ...ARNS, region: 'us-east-1' }, {}).region, 'us-east-1')
+  it('takes the region of the trust anchor', () => {
+    for (const region of [undefined, 'eu-central-1']) {
+      const { endpoint } = parseSession({ ...ARNS, region }, {})
+      assert.equal(endpoint.href, 'https://rolesanywhere.eu-central-1.amazonaws.com/')
+    }
   })
+
+  for (const region of ['us-east-1', 'cn-north-1']) {
+    it(`refuses ${region} for a trust anchor in another region, also at an endpoint of the user's own`, () => {
+      for (const endpoint of [undefined, 'https://localhost:8443']) {
+        assert.throws(() => parseSession({ ...ARNS, region, endpoint }, {}), {
+          code: 'ARN_INVALID',
+          message: new RegExp(`is in region eu-central-1, .* not in ${region}: leave --region out`),
+        })
+      }
+    })
+  }
 
   for (const arn of ['trustAnchorArn', 'profileArn', 'roleArn'] as const) {
     it(`refuses to do without ${arn}`, () => {

@@ -78,7 +78,7 @@ describe('createCachedProvider', () => {
     assert.deepEqual(new Set(ids), new Set(['ASIA1']))
   })
 
-  it('goes by key, certificate, module, ARNs, region, duration, session name and endpoint', async () => {
+  it('goes by key, certificate, module, ARNs, duration, session name and endpoint', async () => {
     await take()
     const others: Identity[] = [
       { pkcs11Uri: 'pkcs11:token=other' },
@@ -87,7 +87,6 @@ describe('createCachedProvider', () => {
       { roleArn: 'arn:aws:iam::111122223333:role/other' },
       { profileArn: `${ARN}:profile/0d9f2b7a-6c14-4e8f-8a35-b7e2d4c61f03` },
       { trustAnchorArn: `${ARN}:trust-anchor/8b1c6f3e-4d52-4a6b-9d0e-2f1a7c5b9e02` },
-      { region: 'eu-west-1' },
       { sessionDuration: 900 },
       { roleSessionName: 'name' },
       { endpoint: 'https://example.com' },

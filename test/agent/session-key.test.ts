@@ -33,7 +33,6 @@ describe('formatSessionKey', () => {
     { pkcs11Uri: 'pkcs11:token=edge;id=%02' },
     { certificate: '/etc/edge.pem' },
     { roleArn: 'arn:aws:iam::111122223333:role/other' },
-    { region: 'eu-west-1' },
     { sessionDuration: 3601 },
     { roleSessionName: 'x' },
     { endpoint: 'https://localhost:8443' },
