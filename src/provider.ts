@@ -11,7 +11,6 @@ import type { Identity } from './core/config/identity.js'
 import type { CredentialProvider, Credentials } from './core/credentials.js'
 import { HoldfastError } from './core/errors.js'
 import {
-  type Arn,
   parseProfileArn,
   parseRoleArn,
   parseTrustAnchorArn,
@@ -78,9 +77,19 @@ export interface ProviderParts {
  */
 export function parseSession(identity: Identity, env: Readonly<Record<string, string | undefined>>): Session {
   const { trustAnchorArn, profileArn, roleArn } = identity
-  const anchor = parseRequired(trustAnchorArn, '--trust-anchor-arn', parseTrustAnchorArn)
-  const profile = parseRequired(profileArn, '--profile-arn', parseProfileArn)
-  const role = parseRequired(roleArn, '--role-arn', parseRoleArn)
+  const require = (text: string | undefined, key: string) => {
+    if (text !== undefined) return text
+    const [where, place] = [identity.origin, `--${key}`]
+    throw new HoldfastError(
+      'USAGE',
+      where === undefined
+        ? `${place} is missing: give it, or name a configured identity`
+        : `${where} has no ${key}: add it there, or give ${place}`,
+    )
+  }
+  const anchor = parseTrustAnchorArn(require(trustAnchorArn, 'trust-anchor-arn'))
+  const profile = parseProfileArn(require(profileArn, 'profile-arn'))
+  const role = parseRoleArn(require(roleArn, 'role-arn'))
   verifyArnsAgree(anchor, profile, role)
   const region = identity.region ?? anchor.region
   const endpoint = chooseEndpoint({
@@ -108,12 +117,6 @@ export function parseSession(identity: Identity, env: Readonly<Record<string, st
       roleSessionName: identity.roleSessionName,
     },
   }
-}
-
-function parseRequired(text: string | undefined, flag: string, parse: (text: string) => Arn): Arn {
-  if (text === undefined)
-    throw new HoldfastError('USAGE', `${flag} is missing: give it, or name a configured identity`)
-  return parse(text)
 }
 
 /** A provider that makes a new session each time it is called. */

@@ -53,7 +53,19 @@ describe('parseSession', () => {
 
   for (const arn of ['trustAnchorArn', 'profileArn', 'roleArn'] as const) {
     it(`refuses to do without ${arn}`, () => {
-      assert.throws(() => parseSession({ ...ARNS, [arn]: undefined }, {}), { code: 'USAGE' })
+      assert.throws(() => parseSession({ ...ARNS, [arn]: undefined }, {}), {
+        code: 'USAGE',
+        message: /^--[a-z-]+-arn is missing: give it, or name a configured identity$/,
+      })
+    })
+
+    it(`names the file of an identity that has no ${arn}`, () => {
+      const origin = 'identity "edge" in /etc/holdfast/config.toml'
+      assert.throws(() => parseSession({ ...ARNS, [arn]: undefined, origin }, {}), {
+        code: 'USAGE',
+        message:
+          /^identity "edge" in \/etc\/holdfast\/config.toml has no (.*-arn): add it there, or give --\1$/,
+      })
     })
   }
 })

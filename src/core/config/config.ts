@@ -9,9 +9,21 @@ import { dirname, resolve } from 'node:path'
 import { type AST, ParseError, parseTOML } from 'toml-eslint-parser'
 import { HoldfastError } from '../errors.js'
 import { parsePkcs11Uri } from '../pkcs11/pkcs11-uri.js'
-import { type Identity, isPkcs11Uri } from './identity.js'
+import { PIN_VALUE } from '../printable.js'
+import { parseProfileArn, parseRoleArn, parseTrustAnchorArn } from '../roles-anywhere/arn.js'
+import { SESSION_SECONDS } from '../roles-anywhere/create-session.js'
+import { type Identity, isPkcs11Uri, MAX_TIMEOUT_SECONDS } from './identity.js'
 
-type Kind = 'text' | 'uri' | 'path' | 'path or uri' | 'path or name' | 'seconds' | 'boolean' | 'on or off'
+type Kind =
+  | 'text'
+  | 'arn'
+  | 'uri'
+  | 'path'
+  | 'path or uri'
+  | 'path or name'
+  | 'seconds'
+  | 'boolean'
+  | 'on or off'
 
 /** An identity, and how the agent serves it. Only a config file says the latter, so it is no flag. */
 export interface ServedIdentity extends Identity {
@@ -31,6 +43,18 @@ export interface Setting {
   readonly kind: Kind
 }
 
+const PARSE_ARN: Readonly<Record<string, (text: string, origin: string) => unknown>> = {
+  'trust-anchor-arn': parseTrustAnchorArn,
+  'profile-arn': parseProfileArn,
+  'role-arn': parseRoleArn,
+}
+
+/** Other names by which people know a key. */
+const OTHER_NAMES: ReadonlyMap<string, string> = new Map([
+  ['pkcs11-lib', 'pkcs11-module'],
+  ['module', 'pkcs11-module'],
+])
+
 /** All keys of an identity, in the order in which they are documented; all but the last three are also flags. */
 export const SETTINGS: readonly Setting[] = [
   { key: 'pkcs11-uri', field: 'pkcs11Uri', kind: 'uri' },
@@ -39,9 +63,9 @@ export const SETTINGS: readonly Setting[] = [
   { key: 'certificate', field: 'certificate', kind: 'path or uri' },
   { key: 'private-key', field: 'privateKey', kind: 'path or uri' },
   { key: 'intermediates', field: 'intermediates', kind: 'path' },
-  { key: 'trust-anchor-arn', field: 'trustAnchorArn', kind: 'text' },
-  { key: 'profile-arn', field: 'profileArn', kind: 'text' },
-  { key: 'role-arn', field: 'roleArn', kind: 'text' },
+  { key: 'trust-anchor-arn', field: 'trustAnchorArn', kind: 'arn' },
+  { key: 'profile-arn', field: 'profileArn', kind: 'arn' },
+  { key: 'role-arn', field: 'roleArn', kind: 'arn' },
   { key: 'session-duration', field: 'sessionDuration', kind: 'seconds' },
   { key: 'role-session-name', field: 'roleSessionName', kind: 'text' },
   { key: 'region', field: 'region', kind: 'text' },
@@ -81,7 +105,8 @@ interface Entry {
 /**
  * Parses a config file. Relative paths are resolved against the folder of `file`.
  * @param file absolute path, for messages and as the base of relative paths
- * @throws HoldfastError CONFIG_INVALID, beginning with `file:line:column`; no message quotes a value
+ * @throws HoldfastError CONFIG_INVALID, beginning with `file:line:column`; no message quotes a value but
+ *   that of an ARN
  */
 export function parseConfig(text: string, file: string): Map<string, ServedIdentity> {
   const fault: Fault = (place, what, cause) =>
@@ -106,7 +131,7 @@ export function parseConfig(text: string, file: string): Map<string, ServedIdent
         `the name of an identity has only letters, digits, "_", "-" and ".", and begins with none of the last two`,
       )
     }
-    const identity = identities.get(name) ?? {}
+    const identity = identities.get(name) ?? { origin: `identity "${name}" in ${file}` }
     identities.set(name, identity)
     if (key === undefined) continue
     const setting = SETTINGS.find((known) => known.key === key)
@@ -177,9 +202,10 @@ function readValue(
     throw fault('is true or false, without quotes')
   }
   if (kind === 'seconds') {
+    const { min, max } = key === 'session-duration' ? SESSION_SECONDS : { min: 1, max: MAX_TIMEOUT_SECONDS }
     const isInteger = value.type === 'TOMLValue' && value.kind === 'integer'
-    if (isInteger && Number.isSafeInteger(plain) && Number(plain) > 0) return Number(plain)
-    throw fault('is a whole number of seconds above 0, without quotes')
+    if (isInteger && Number(plain) >= min && Number(plain) <= max) return Number(plain)
+    throw fault(`is a whole number of seconds, from ${min} to ${max}, without quotes`)
   }
   if (typeof plain !== 'string') throw fault('is a text, in quotes')
   if (plain === '') throw fault('is empty: leave it out instead')
@@ -192,6 +218,19 @@ function readValue(
     return plain
   }
   if (/\p{Cc}/u.test(plain)) throw fault('has a line end or another control character in it')
+  if (kind === 'arn') {
+    try {
+      PARSE_ARN[key]!(plain, key)
+    } catch (error) {
+      const { message } = error as Error
+      throw faultAt(
+        value.loc.start,
+        message.replace(new RegExp(`${PIN_VALUE}.*`, 'is'), 'pin-value=…'),
+        error,
+      )
+    }
+    return plain
+  }
   if (kind === 'on or off') {
     if (plain === 'on' || plain === 'off') return plain
     throw fault('is "on" or "off"')
@@ -205,7 +244,8 @@ function readValue(
 function suggest(word: string): string {
   // camelCase, snake_case and kebab-case are the same mistake.
   const kebab = word.replace(/(?<=[a-z0-9])(?=[A-Z])|_/g, '-').toLowerCase()
-  const [nearest] = SETTINGS.map(({ key }) => ({ key, distance: editDistance(kebab, key) })).sort(
+  const meant = OTHER_NAMES.get(kebab) ?? kebab
+  const [nearest] = SETTINGS.map(({ key }) => ({ key, distance: editDistance(meant, key) })).sort(
     (one, other) => one.distance - other.distance,
   )
   if (nearest === undefined || nearest.distance > Math.max(2, nearest.key.length / 3)) return ''

@@ -8,6 +8,8 @@ import { formatPkcs11Uri, parsePkcs11Uri } from '../pkcs11/pkcs11-uri.js'
 
 /** Fields that are absent were not named anywhere. Paths are ready to open. */
 export interface Identity {
+  /** What messages call an identity of a config file: its name, and the file. */
+  readonly origin?: string | undefined
   /** URI of key and certificate in a token. */
   readonly pkcs11Uri?: string | undefined
   /** Path or file name of the PKCS#11 module, or a word for one that is known. */
@@ -67,7 +69,7 @@ export function mergeIdentity<Configured extends Identity>(flags: Identity, conf
 }
 
 /** A day: more than anything takes, and less than timers can count. */
-const MAX_TIMEOUT_SECONDS = 24 * 60 * 60
+export const MAX_TIMEOUT_SECONDS = 24 * 60 * 60
 
 /**
  * Refuses a time limit that cannot be meant.

@@ -12,6 +12,9 @@ import { parseArn } from './arn.js'
 /** Path of CreateSession; the service has no other, and it is part of what is signed. */
 export const CREATE_SESSION_PATH = '/sessions'
 
+/** How long a session may last. */
+export const SESSION_SECONDS = { min: 900, max: 43200 } as const
+
 /** What a session is asked for with. */
 export interface CreateSessionRequest {
   readonly trustAnchorArn: string
@@ -29,13 +32,14 @@ export interface CreateSessionRequest {
  */
 export function formatCreateSessionRequest(request: CreateSessionRequest): Uint8Array {
   const { trustAnchorArn, profileArn, roleArn, durationSeconds, roleSessionName } = request
+  const { min, max } = SESSION_SECONDS
   if (
     durationSeconds !== undefined &&
-    !(Number.isInteger(durationSeconds) && durationSeconds >= 900 && durationSeconds <= 43200)
+    !(Number.isInteger(durationSeconds) && durationSeconds >= min && durationSeconds <= max)
   ) {
     throw new HoldfastError(
       'USAGE',
-      `a session lasts 900 to 43200 seconds (15 minutes to 12 hours), so --session-duration cannot be ${durationSeconds}`,
+      `a session lasts ${min} to ${max} seconds (15 minutes to 12 hours), so --session-duration cannot be ${durationSeconds}`,
     )
   }
   if (roleSessionName !== undefined && !/^[\w+=,.@-]{2,64}$/.test(roleSessionName)) {

@@ -169,7 +169,10 @@ describe('editIdentity', () => {
                 to,
               ]),
             )
-            const expected = new Map([...before, ['edge', { ...before.get('edge'), ...fields }]])
+            const expected = new Map([
+              ...before,
+              ['edge', { origin: 'identity "edge" in /c.toml', ...before.get('edge'), ...fields }],
+            ])
             assert.deepEqual(parseConfig(edit(text, changes), '/c.toml'), expected)
           },
         ),

@@ -6,7 +6,17 @@ import { holdsPin, parseConfig, SETTINGS } from '../../../src/core/config/config
 import { HoldfastError } from '../../../src/core/errors.js'
 
 const FILE = '/etc/holdfast/config.toml'
-const parse = (text: string) => Object.fromEntries(parseConfig(text, FILE))
+const ANCHOR = 'arn:aws:rolesanywhere:eu-central-1:111122223333:trust-anchor/a1'
+const PROFILE = 'arn:aws:rolesanywhere:eu-central-1:111122223333:profile/p1'
+const ROLE = 'arn:aws:iam::111122223333:role/edge'
+/** What stands in the file: without the origin, which it does not say itself. */
+const parse = (text: string) =>
+  Object.fromEntries(
+    [...parseConfig(text, FILE)].map(([name, { origin, ...identity }]) => {
+      assert.equal(origin, `identity "${name}" in ${FILE}`)
+      return [name, identity]
+    }),
+  )
 
 describe('parseConfig', () => {
   it('reads every key', () => {
@@ -19,9 +29,9 @@ allow-uri-module = true
 certificate = "pkcs11:token=edge;type=cert"
 private-key = 'keys/edge.pem'
 intermediates = "/etc/ssl/chain.pem"
-trust-anchor-arn = "arn:a"
-profile-arn = "arn:b"
-role-arn = "arn:c"
+trust-anchor-arn = "${ANCHOR}"
+profile-arn = "${PROFILE}"
+role-arn = "${ROLE}"
 session-duration = 3_600
 role-session-name = "edge"
 region = "eu-central-1"
@@ -47,9 +57,9 @@ agent-user = "holdfast"
         certificate: 'pkcs11:token=edge;type=cert',
         privateKey: '/etc/holdfast/keys/edge.pem',
         intermediates: '/etc/ssl/chain.pem',
-        trustAnchorArn: 'arn:a',
-        profileArn: 'arn:b',
-        roleArn: 'arn:c',
+        trustAnchorArn: ANCHOR,
+        profileArn: PROFILE,
+        roleArn: ROLE,
         sessionDuration: 3600,
         roleSessionName: 'edge',
         region: 'eu-central-1',
@@ -104,7 +114,7 @@ agent-user = "holdfast"
   it('knows no magic names', () => {
     const identities = parseConfig('[identity.__proto__]\nregion = "x"\n[identity.constructor]\n', FILE)
     assert.deepEqual([...identities.keys()], ['__proto__', 'constructor'])
-    assert.deepEqual(identities.get('__proto__'), { region: 'x' })
+    assert.equal(identities.get('__proto__')?.region, 'x')
     assert.equal(({} as { region?: string }).region, undefined)
   })
 
@@ -129,6 +139,12 @@ agent-user = "holdfast"
     ['[identity.a]\n\n  pkcs11-url = "x"', '3:3', /unknown key "pkcs11-url" \(did you mean "pkcs11-uri"\?\)/],
     ['[identity.a]\nprofileArn = "x"', '2:1', /did you mean "profile-arn"/],
     ['[identity.a]\nrole_arn = "x"', '2:1', /did you mean "role-arn"/],
+    ['[identity.a]\npkcs11-lib = "x"', '2:1', /did you mean "pkcs11-module"/],
+    ['[identity.a]\nmodule = "x"', '2:1', /did you mean "pkcs11-module"/],
+    ['[identity.a]\nprofile-arn = "arn:x"', '2:15', /: profile-arn: "arn:x" is not of the form/],
+    [`[identity.a]\nrole-arn = "${PROFILE}"`, '2:12', /role-arn needs the ARN of an IAM role/],
+    ['[identity.a]\nsession-duration = 10', '2:20', /from 900 to 43200/],
+    ['[identity.a]\ntoken-timeout = 90000', '2:17', /from 1 to 86400/],
     ['[identity.a]\nfavourite-colour = "x"', '2:1', /unknown key "favourite-colour"$/],
     ['[identity.a]\n"\\u001b" = "x"', '2:1', /unknown key "\\u001b"/],
     ['identity = { a = { q = 1 } }', '1:20', /unknown key "q"/],
@@ -179,6 +195,12 @@ agent-user = "holdfast"
       )
     })
   }
+
+  it('never shows a PIN that stands where an ARN should', () => {
+    assert.throws(() => parse('[identity.a]\nrole-arn = "pkcs11:token=a?pin-value=4711"'), {
+      message: /role-arn: "pkcs11:token=a\?pin-value=…$/,
+    })
+  })
 
   it('never shows a PIN that a damaged file holds', () => {
     const pin = 'Zq7canaryPIN'
