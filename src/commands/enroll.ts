@@ -97,15 +97,19 @@ export async function run(argv: EnrollArguments, context: Context): Promise<void
 /** What there is now, and what can be done about it. */
 function warnUnfinished(
   name: string,
-  { kind, keyUri }: UnfinishedEnrolment,
+  { kind, keyUri, accepted, former }: UnfinishedEnrolment,
   error: unknown,
   { stderr }: Context,
 ): void {
   const saysIt = error instanceof HoldfastError && ['ISSUER_PENDING', 'USAGE'].includes(error.code)
   if (saysIt || keyUri === undefined) return
   const what = kind === 'renew' ? 'the renewal' : 'the enrolment'
+  const isExchange = accepted !== undefined && former?.keyStays === true
+  const state = isExchange
+    ? 'its certificate may have taken the place of the former one already'
+    : 'nothing that is in use has changed'
   stderr(
-    `warning: ${what} of ${name} has begun, with ${keyUri}, and nothing that is in use has changed: run the same command again to go on, or holdfast enroll ${name} --abandon to remove what it has made`,
+    `warning: ${what} of ${name} has begun, with ${keyUri}, and ${state}: run the same command again to go on, or holdfast enroll ${name} --abandon to remove what it has made`,
   )
 }
 

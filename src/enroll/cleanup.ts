@@ -59,8 +59,11 @@ export async function abandon({ settings, identities, around }: Cleanup): Promis
   if (unfinished === undefined)
     throw new HoldfastError('USAGE', 'no enrolment has begun: there is nothing to give up')
   const removed = await removeMade(unfinished, { settings, identities, around })
-  const files = [around.candidateFile, unfinished.requestFile]
-  if (unfinished.keyLabel !== undefined) files.push(unfinished.certificateFile)
+  const { requestFile, certificateFile, former } = unfinished
+  const files = [around.candidateFile, requestFile]
+  const isInUse =
+    certificateFile === former?.certificateFile || findUser(certificateFile, identities) !== undefined
+  if (!isInUse) files.push(certificateFile)
   for (const file of files) {
     if (file !== undefined && (await removeFile(file))) removed.push(file)
   }
@@ -68,18 +71,33 @@ export async function abandon({ settings, identities, around }: Cleanup): Promis
   return removed
 }
 
-async function removeMade(
-  { token, access, keyLabel, keyUri, certificates }: UnfinishedEnrolment,
-  { settings, identities, around }: Cleanup,
-): Promise<string[]> {
-  if (keyLabel === undefined) return []
+async function removeMade(unfinished: UnfinishedEnrolment, cleanup: Cleanup): Promise<string[]> {
+  const { token, access, keyLabel, keyUri, certificates } = unfinished
+  const { around, identities } = cleanup
+  const settings = mergeIdentity(cleanup.settings, access ?? {})
+  if (keyLabel === undefined) return takeBackCertificate(unfinished, { ...cleanup, settings })
   if (keyUri !== undefined) verifyUnused(keyUri, identities)
   const uri = formatPkcs11Uri({ ...parsePkcs11Uri(token), type: 'private', object: keyLabel })
-  const reach = mergeIdentity(settings, access ?? {})
-  return withAdministration({ ...reach, uris: [uri] }, around, around, async (perform) => {
+  return withAdministration({ ...settings, uris: [uri] }, around, around, async (perform) => {
     const { keys } = await perform('listObjects', { uri, login: true })
     for (const key of keys) await deletePair(perform, key.uri, certificates?.[0])
     return keys.map((key) => key.uri)
+  })
+}
+
+/** Of a key that stays: its new certificate goes, unless the former one has gone already. */
+async function takeBackCertificate(
+  { accepted, keyUri, certificateFile, certificates, former }: UnfinishedEnrolment,
+  { settings, around }: Cleanup,
+): Promise<string[]> {
+  // Nothing is stored before it is accepted.
+  if (accepted === undefined || keyUri === undefined || certificateFile !== undefined) return []
+  const uri = withType(keyUri, 'cert')
+  return withAdministration({ ...settings, uris: [former?.uri ?? uri] }, around, around, async (perform) => {
+    const stored = (await perform('readCertificates', { uri, login: true })).certificates
+    const made = stored.find(({ der }) => der === certificates?.[0])
+    if (made === undefined || !stored.some(({ der }) => der === former?.certificate)) return []
+    return [...(await perform('deleteObjects', { uri: made.uri, der: made.der })).deleted]
   })
 }
 
@@ -94,14 +112,21 @@ async function deletePair(perform: Administer, uri: string, certificate: string 
 
 /** @param what a key's URI, or the path of a certificate */
 function verifyUnused(what: string, identities: ReadonlyMap<string, Identity>): void {
+  const name = findUser(what, identities)
+  if (name === undefined) return
+  throw new HoldfastError(
+    'USAGE',
+    `${what} is not removed: the configuration of ${name} still names it; renew that, or finish what has begun`,
+  )
+}
+
+/** Name of an identity that uses a key or a certificate. */
+function findUser(what: string | undefined, identities: ReadonlyMap<string, Identity>): string | undefined {
+  if (what === undefined) return undefined
+  const isMeant = (used: string | undefined) =>
+    isPkcs11Uri(used) ? isPkcs11Uri(what) && mayBeSameKey(used, what) : used === what
   for (const [name, { pkcs11Uri, privateKey, certificate }] of identities) {
-    const isUsed = [pkcs11Uri, privateKey, certificate].some((used) =>
-      isPkcs11Uri(used) ? isPkcs11Uri(what) && mayBeSameKey(used, what) : used === what,
-    )
-    if (!isUsed) continue
-    throw new HoldfastError(
-      'USAGE',
-      `${what} is not removed: the configuration of ${name} still names it; renew that, or finish what has begun`,
-    )
+    if ([pkcs11Uri, privateKey, certificate].some(isMeant)) return name
   }
+  return undefined
 }

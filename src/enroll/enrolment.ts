@@ -23,6 +23,7 @@ import { type Certificate, describe, parseCertificate, verifyEndEntity } from '.
 import { formatPem } from '../core/x509/pem.js'
 import { createIdentityProvider, type Surroundings } from '../identity-provider.js'
 import { removeFile } from '../io/exchange-file.js'
+import { parseSession } from '../provider.js'
 import { createSource } from '../source.js'
 import type { Issuer } from './issuer.js'
 
@@ -92,9 +93,10 @@ export async function enroll(plan: EnrolmentPlan, around: EnrolmentSurroundings)
   const issued = { certificate: certificate!, chain }
   const { certificateFile } = state
   const uri = formatIdentityUri(plan.token, state.keyUri!)
-  if (state.accepted !== true) {
+  const session = formatSession(plan.identity, around.env)
+  if (state.accepted !== session) {
     await tryCertificate(plan, around, uri, issued)
-    await advance({ accepted: true })
+    await advance({ accepted: session })
     around.say('IAM Roles Anywhere accepts it')
   }
   await storeCertificate(plan, around, state, issued)
@@ -203,6 +205,15 @@ async function obtainCertificate(
     hasSaid = true
     await sleep(askAgainMs, { signal }).catch(() => signal.throwIfAborted())
   }
+}
+
+/** All of an identity, beside its certificate, that Roles Anywhere judges. */
+function formatSession(identity: Identity, env: Surroundings['env']): string {
+  const { intermediates } = identity
+  return JSON.stringify({
+    ...parseSession(identity, env),
+    intermediates: intermediates && resolve(intermediates),
+  })
 }
 
 interface Issued {

@@ -116,7 +116,12 @@ export async function planEnrolment(
     createRequest: (publicKey, sign) => createCertificateRequest(names, publicKey, sign),
     issuer: wishes.issuer,
     waitMs: wishes.waitMs,
-    configure: configureWith(name, configured?.file ?? configFile, { files, uid }, readSettings(flags)),
+    configure: configureWith(
+      name,
+      configured?.file ?? configFile,
+      { files, uid },
+      readSettings(flags, former),
+    ),
   }
 }
 
@@ -140,7 +145,12 @@ export async function planRenewal(
   const uri = findKeyUri(name, identity)
   parseSession(identity, around.env)
   const { unfinished } = await files.load()
-  const certificate = await readCertificateInUse(identity, around)
+  // Once a renewal has begun, the token may hold two certificates of one key: the record knows which was in use.
+  const { former } = unfinished ?? {}
+  const certificate =
+    former === undefined
+      ? await readCertificateInUse(identity, around)
+      : parseCertificate(Buffer.from(former.certificate, 'base64'))
   const leftMs = certificate.notAfter.getTime() - around.now().getTime()
   if (wishes.expiresWithinMs !== undefined && leftMs > wishes.expiresWithinMs && unfinished === undefined) {
     const why = `${describe(certificate)} of ${name} is valid for another ${formatTimeLeft(leftMs)}`
@@ -168,12 +178,17 @@ export async function planRenewal(
     createRequest: (publicKey, sign) => createCertificateRequest(names, publicKey, sign),
     issuer: wishes.issuer,
     waitMs: wishes.waitMs,
-    former: {
+    former: former ?? {
       uri: formatPkcs11Uri(parsePkcs11Uri(uri)),
       certificate: Buffer.from(certificate.der).toString('base64'),
       ...(certificateInUse === undefined ? {} : { certificateFile: certificateInUse }),
     },
-    configure: configureWith(name, configured.file, { files, uid: around.uid }, {}),
+    configure: configureWith(
+      name,
+      configured.file,
+      { files, uid: around.uid },
+      readSettings(flags, configured.identity),
+    ),
   }
 }
 
@@ -215,12 +230,17 @@ function newLabel(name: string): string {
   return `${name}-${randomBytes(3).toString('hex')}`
 }
 
-/** What the flags say, as it stands in a config file: with whole paths. */
-function readSettings(flags: Identity): IdentityChanges {
-  const settings: Record<string, string | number | boolean> = {}
+/** What the flags say, as it stands in a config file: with whole paths, and without what they push aside. */
+function readSettings(flags: Identity, former: Identity = {}): IdentityChanges {
+  const settings: Record<string, string | number | boolean | undefined> = {}
+  const merged = mergeIdentity(flags, former)
   for (const { key, field, kind } of SETTINGS) {
-    const value = flags[field as keyof Identity]
-    if (value === undefined) continue
+    const name = field as keyof Identity
+    const value = flags[name]
+    if (value === undefined) {
+      if (former[name] !== undefined && merged[name] === undefined) settings[key] = undefined
+      continue
+    }
     const isPath = kind === 'path' || (kind === 'path or name' && String(value).includes('/'))
     settings[key] = isPath ? resolve(String(value)) : value
   }

@@ -21,8 +21,10 @@ async function runAndKill(
   args: readonly string[],
   when: number,
   call = 'rename',
+  paths: readonly string[] = [],
 ): Promise<boolean> {
-  const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:signal=SIGKILL:when=${when}`]
+  const only = paths.flatMap((path) => ['-P', path])
+  const inject = [...only, '-e', `trace=${call}`, '-e', `inject=${call}:signal=SIGKILL:when=${when}`]
   const env = {
     PATH: '/usr/bin:/bin',
     HOME: site.folder,
@@ -138,6 +140,32 @@ describe('holdfast enroll, killed', function () {
       await site.dispose()
     }
   })
+
+  for (const way of ['goes on', 'is given up']) {
+    it(`in its token child, before the former certificate of a key that stays is removed, ${way}`, async () => {
+      const site = await createSite()
+      try {
+        const issued = await site.issuedBy()
+        await site.run(site.enroll(...issued))
+        const { serialNumber: former } = await site.readCertificate('01')
+        const args = ['enroll', 'edge', '--config', site.config, '--renew', '--same-key', ...issued]
+        const files = await readdir(join(site.token.directory, 'tokens'), { recursive: true })
+        const objects = files.filter((file) => file.endsWith('.object'))
+        const paths = objects.map((file) => join(site.token.directory, 'tokens', file))
+        assert.ok(await runAndKill(site, args, 1, 'unlink', paths))
+        assert.equal((await site.certificates()).length, 2)
+        const { stderr, status } = await site.run(
+          way === 'goes on' ? args : [...args.slice(0, 4), '--abandon'],
+        )
+        assert.equal(status, 0, stderr)
+        await assertWhole(site, 1)
+        const { serialNumber } = await site.readCertificate('01')
+        assert.equal(serialNumber === former, way === 'is given up')
+      } finally {
+        await site.dispose()
+      }
+    })
+  }
 })
 
 describe('holdfast enroll', function () {

@@ -365,6 +365,24 @@ describe('holdfast enroll', function () {
       assert.equal(result.status, 2)
     }))
 
+  it('tries again what was accepted for other settings of the session', () =>
+    withSite(async (site) => {
+      const issued = await site.issuedBy()
+      // Nothing can be added to an inline table, so the last step fails.
+      await writeFile(site.config, 'identity.edge = { region = "us-east-1" }\n', { mode: 0o600 })
+      const args = site.enroll(...issued)
+      const first = await site.run(args)
+      assertError(first, 'CONFIG_INVALID', 2)
+      assert.match(first.stderr, /accepts it/)
+      const role = args.indexOf('--role-arn') + 1
+      await writeFile(site.config, OTHER_IDENTITY, { mode: 0o600 })
+      const other = await site.run(args.with(role, 'arn:aws:iam::111122223333:role/other'))
+      assert.notEqual(other.status, 0)
+      assert.equal(await site.readConfig(), OTHER_IDENTITY)
+      assertDone(await site.run(args), /edge is enrolled/)
+      await assertUsable(site)
+    }))
+
   it('refuses a certificate of another key, and one that Roles Anywhere cannot take', () =>
     withSite(async (site) => {
       const file = join(site.folder, 'ca.pem')
@@ -526,6 +544,68 @@ describe('holdfast enroll --renew', function () {
       )
       assert.deepEqual([await site.keys(), await site.certificates()], [[label], [label]])
       assert.equal(await site.readConfig(), before)
+      await assertUsable(site)
+    }))
+
+  /** The key is kept, and the end came while the new certificate took the place of the former one. */
+  async function endInExchange(site: Site): Promise<{ args: string[]; former: string }> {
+    const before = await site.readConfig()
+    const former = await site.readCertificate('01')
+    const args = renew(site, '--same-key', '--session-duration', '900', ...(await site.issuedBy()))
+    // A setting cannot be added to an inline table, so the last step fails.
+    const table = before
+      .slice(before.indexOf('[identity.edge]\n') + 16)
+      .trim()
+      .split('\n')
+    await writeFile(site.config, `identity.edge = { ${table.join(', ')} }\n`, { mode: 0o600 })
+    assertError(await site.run(args), 'CONFIG_INVALID', 2)
+    await writeFile(site.config, before, { mode: 0o600 })
+    const [label] = await site.keys()
+    await site.token.importCertificate(new Uint8Array(former.rawData), { id: '01', label: label! })
+    assert.equal((await site.certificates()).length, 2)
+    return { args, former: former.serialNumber }
+  }
+
+  it('goes on where a key that is kept was left with two certificates', () =>
+    withEnrolled(async (site) => {
+      const { args, former } = await endInExchange(site)
+      const usual = await site.run(['credential-process', 'edge', '--config', site.config])
+      assertFailure(usual, 'CERTIFICATE_AMBIGUOUS', 4, /remove those .* --serial.*\(serial /)
+      assert.ok(usual.stderr.includes(former))
+      assertDone(await site.run(args), /is renewed/)
+      assert.equal((await site.certificates()).length, 1)
+      assert.notEqual((await site.readCertificate('01')).serialNumber, former)
+      await assertUsable(site)
+    }))
+
+  it('given up, takes back the certificate of a key that is kept', () =>
+    withEnrolled(async (site) => {
+      const { former } = await endInExchange(site)
+      assertDone(
+        await site.run(['enroll', 'edge', '--config', site.config, '--abandon']),
+        /^removed pkcs11:.*type=cert/,
+      )
+      assert.deepEqual([(await site.keys()).length, (await site.certificates()).length], [1, 1])
+      assert.equal((await site.readCertificate('01')).serialNumber, former)
+      await assertUsable(site)
+    }))
+
+  it('puts into the configuration what the session was tried with', () =>
+    withEnrolled(async (site) => {
+      const pinFile = join(site.folder, 'pin')
+      await writeFile(pinFile, `${site.token.pin}\n`, { mode: 0o600 })
+      const intermediates = join(site.folder, 'intermediates.pem')
+      await writeFile(intermediates, certificatePem((await createAuthority('Other')).certificate))
+      const flags = ['--pin-file', pinFile, '--intermediates', intermediates, '--session-duration', '900']
+      assertDone(await site.run(renew(site, ...flags, ...(await site.issuedBy()))), /is renewed/)
+      const config = await site.readConfig()
+      for (const line of [
+        `pin-file = "${pinFile}"`,
+        `intermediates = "${intermediates}"`,
+        'session-duration = 900',
+      ]) {
+        assert.ok(config.includes(`\n${line}\n`), config)
+      }
       await assertUsable(site)
     }))
 

@@ -50,8 +50,8 @@ export interface UnfinishedEnrolment {
   readonly requestFile?: string
   /** The certificate and those above it, DER in base64. */
   readonly certificates?: readonly string[]
-  /** Roles Anywhere has accepted it. */
-  readonly accepted?: boolean
+  /** The session that Roles Anywhere has accepted it for, as text: another one has to be tried again. */
+  readonly accepted?: string
   /** What the configuration said before, if this is a renewal. */
   readonly former?: EnrolledPair
 }
@@ -87,7 +87,7 @@ const UNFINISHED = record({
   request: optional(TEXT),
   requestFile: optional(TEXT),
   certificates: optional(listOf(TEXT)),
-  accepted: optional(FLAG),
+  accepted: optional(TEXT),
   former: optional(PAIR),
 })
 const RECORD = record({

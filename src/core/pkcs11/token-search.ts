@@ -6,7 +6,7 @@
 
 import { HoldfastError } from '../errors.js'
 import { formatPrintable } from '../printable.js'
-import type { Certificate } from '../x509/certificate.js'
+import { type Certificate, formatSerial } from '../x509/certificate.js'
 import { compareKey, type PublicAttributes } from './key-match.js'
 import { formatObjectUri, type TokenInfo, unpad } from './pkcs11-match.js'
 
@@ -50,12 +50,17 @@ export function findEndEntity(found: readonly FoundCertificate[]): FoundCertific
       candidates.findIndex((other) => Buffer.compare(other.certificate.der, certificate.der) === 0) === index,
   )
   if (distinct.length > 1) {
+    const uris = distinct.map(({ token, label, id }) => formatObjectUri(token, { type: 'cert', label, id }))
     const list = formatList(
-      distinct.map(({ token, label, id }) => formatObjectUri(token, { type: 'cert', label, id })),
+      distinct.map(({ certificate }, index) => `${uris[index]} (serial ${formatSerial(certificate)})`),
     )
+    const ways =
+      new Set(uris).size === uris.length
+        ? 'name one by its id or object'
+        : 'remove those that are not meant with holdfast cert delete --serial'
     throw new HoldfastError(
       'CERTIFICATE_AMBIGUOUS',
-      `${distinct.length} certificates match; name one by its id or object, or give it as a file with --certificate: ${list}`,
+      `${distinct.length} certificates match; ${ways}, or give the right one as a file with --certificate: ${list}`,
     )
   }
   return distinct[0]

@@ -128,6 +128,12 @@ describe('findEndEntity', () => {
     }
   })
 
+  it('tells two of one label and id by their serial numbers', () => {
+    const { message } = errorOf(() => findEndEntity([found(), found()]))
+    assert.match(message, /^2 certificates match; remove those that are not meant with .* --serial/)
+    assert.equal(message.match(/ \(serial [\da-f]+\)/g)?.length, 2)
+  })
+
   it('refuses to choose between two CA certificates', () => {
     assert.throws(() => findEndEntity([found({ ca: true }), found({ ca: true })]), {
       code: 'CERTIFICATE_AMBIGUOUS',
