@@ -75,9 +75,8 @@ export async function run(argv: EnrollArguments, context: Context): Promise<void
       around,
     }
     if (argv.abandon) return reportRemoved(argv, await abandon(cleanup), context)
-    const removed = argv.removeOld ? await removeReplaced(cleanup) : []
-    if (issuer === undefined) return reportRemoved(argv, removed, context)
-    for (const what of removed) around.say(`removed ${what}, which had been replaced`)
+    if (issuer === undefined) return reportRemoved(argv, await removeReplaced(cleanup), context)
+    if (argv.removeOld) await removeReplacedFirst(cleanup)
 
     const plan = argv.renew ? planRenewal : planEnrolment
     const wishes = { ...argv, flags, issuer, ...readTimes(argv) }
@@ -92,6 +91,18 @@ export async function run(argv: EnrollArguments, context: Context): Promise<void
       throw error
     }
   })
+}
+
+/** What cannot be removed must not keep a certificate from being renewed before it ends. */
+async function removeReplacedFirst(cleanup: Cleanup): Promise<void> {
+  const { say, warn, signal } = cleanup.around
+  try {
+    const removed = await removeReplaced(cleanup)
+    for (const what of removed) say(`removed ${what}, which had been replaced`)
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || signal.aborted) throw error
+    warn(`what had been replaced is not removed: ${error.message} (${error.code})`)
+  }
 }
 
 /** What there is now, and what can be done about it. */

@@ -638,6 +638,10 @@ describe('holdfast enroll --renew', function () {
       const result = await site.run(['enroll', 'edge', '--config', site.config, '--remove-old'])
       assertError(result, 'USAGE', 2, /id=%01 is not removed: the configuration of twin still names it/)
       assert.equal((await site.keys()).length, 2)
+      const renewed = await site.run(renew(site, '--remove-old', ...(await site.issuedBy())))
+      assertDone(renewed, /is renewed/)
+      assert.match(renewed.stderr, /warning: what had been replaced is not removed: .*id=%01/)
+      assert.equal((await site.keys()).length, 3)
     }))
 
   for (const [what, text, code, says] of [
