@@ -15,13 +15,18 @@ import {
   verifyPinLength,
   verifyPinMayBeTried,
 } from './core/pin/pin.js'
-import { isPinRefusal } from './core/pin/pin-record.js'
+import { isPinRefusal, isRecordOf, type PinRecord } from './core/pin/pin-record.js'
 import { type TokenInfo, unpad } from './core/pkcs11/pkcs11-match.js'
 import type { ChildPin, GuardSettings, PinNeed, PinPlaces } from './core/pkcs11/token-protocol.js'
 import { identifyToken } from './io/module/tpm-store.js'
 import { receiveBytes, receiveMessage, send } from './io/parent-channel.js'
 import { readPinFile } from './io/pin-file.js'
-import { type PinGuardOptions, rememberRefusal, withPinGuard } from './io/pin-guard/pin-guard.js'
+import {
+  forgetPinRecords,
+  type PinGuardOptions,
+  rememberRefusal,
+  withPinGuard,
+} from './io/pin-guard/pin-guard.js'
 import type { Watchdog } from './io/watchdog.js'
 
 /** What logging in needs of the process it happens in. */
@@ -45,6 +50,8 @@ export interface Logins {
    * @throws HoldfastError PIN_INVALID, PIN_NEEDED, PIN_SOURCE_*
    */
   newPin(owner: PinOwner, token: TokenInfo): Promise<string>
+  /** Forgets what was learned of these PINs of a token, which have just been set anew. */
+  forgetPins(token: TokenInfo, owners: readonly PinOwner[]): Promise<void>
   /** What fails from now on says nothing of the PIN that was let in. */
   settle(): void
   /** To be told of a failure after a login, such as that of a PIN for one signature. @returns what to throw */
@@ -112,6 +119,17 @@ export function createLogins(places: PinPlaces, guard: GuardSettings, around: Lo
         throw nameSource(error, role, source, { ...guard, enabled: true })
       }
       return toText(identity.pin)
+    },
+    async forgetPins(info, owners) {
+      const token = identify(info, around)
+      const isMeant = (record: PinRecord | undefined) =>
+        record !== undefined && owners.some((owner) => isRecordOf(record, token, owner))
+      try {
+        await forgetPinRecords(guard.directories, around.uid, isMeant)
+      } catch (error) {
+        // The PIN is set, and that is what counts.
+        send({ warning: `what is remembered of its former PIN stays: ${(error as Error).message}` })
+      }
     },
     async explain(error) {
       if (latest === undefined) return error

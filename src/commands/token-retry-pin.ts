@@ -34,7 +34,9 @@ export async function run({ label, stateDir, json }: RetryPinArguments, context:
   const { forgotten, leftAlone } = await forgetPinRecords(
     directories,
     context.uid,
-    (token) => label === undefined || token.label === label,
+    (record) =>
+      record === undefined ||
+      (record.state !== 'good' && (label === undefined || record.token.label === label)),
   )
   const lines = forgotten.map(({ path, record }) =>
     record === undefined
@@ -42,7 +44,7 @@ export async function run({ label, stateDir, json }: RetryPinArguments, context:
       : `forgot the PIN from ${record.source} for token "${record.token.label}" (${record.state})`,
   )
   if (forgotten.length === 0 && leftAlone.length === 0) {
-    lines.push(`nothing is remembered in ${directories.join(', ')}`)
+    lines.push(`nothing is held against a PIN in ${directories.join(', ')}`)
   }
   const facts = forgotten.map(({ path, record }) => ({
     record: path,

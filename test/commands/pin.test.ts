@@ -72,7 +72,7 @@ describe('a stored PIN', () => {
       const retry = (label: string) => runHoldfast(['token', 'retry-pin', label, ...state], { env, home })
       assertFailure(await edge.run(given), 'PIN_INCORRECT', 3, /the PIN came from file/)
       assertFailure(await edge.run(given), 'PIN_REFUSED_BEFORE', 3, /holdfast token retry-pin/)
-      assert.match((await retry('other')).stdout, /^nothing is remembered/)
+      assert.match((await retry('other')).stdout, /^nothing is held/)
       assertFailure(await edge.run(given), 'PIN_REFUSED_BEFORE', 3)
       const { stdout, status } = await retry('edge')
       assert.match(stdout, /^forgot the PIN from file \/.* for token "edge" \(refused\)\n$/)

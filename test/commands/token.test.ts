@@ -234,6 +234,8 @@ describe('holdfast token', function () {
       assert.match(stdout, /^the user PIN of token "edge" .* is changed\n$/)
       await login(NEW_PIN)
       await assert.rejects(login(PIN))
+      // The old one is known to be good no more.
+      assert.deepEqual(await readdir(join(at.home, '.local/state/holdfast/pin')), [])
     })
 
     it('asks a person for the old one once, and for the new one twice', async () => {
@@ -268,6 +270,14 @@ describe('holdfast token', function () {
       await login(NEW_PIN)
     })
 
+    it('lets a PIN be tried again that was refused while there was another one', async () => {
+      const change = (file: string) => token('set-pin', '--pin-file', files.new, '--new-pin-file', file)
+      assertFailure(await change(files.user), 'PIN_INCORRECT', 3)
+      assertFailure(await change(files.user), 'PIN_REFUSED_BEFORE', 3)
+      succeed(await unblock(files.so))
+      succeed(await change(files.user))
+    })
+
     it('tries a wrong SO PIN once, and says what a person is to do', async () => {
       assertFailure(
         await unblock(files.user),
@@ -275,7 +285,12 @@ describe('holdfast token', function () {
         3,
         /login as security officer to token "edge".*the SO PIN came from file/,
       )
-      assertFailure(await unblock(files.user), 'PIN_REFUSED_BEFORE', 3, /holdfast token retry-pin/)
+      assertFailure(
+        await unblock(files.user),
+        'PIN_REFUSED_BEFORE',
+        3,
+        /refused the SO PIN from .*holdfast token retry-pin/,
+      )
       // The same file has the user's PIN, of which nothing is known.
       succeed(await token('set-pin', '--pin-file', files.user, '--new-pin-file', files.new))
       const retried = succeed(keep(await runHoldfast(['token', 'retry-pin', '--json'], options())))

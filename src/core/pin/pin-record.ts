@@ -6,7 +6,13 @@ import { createHash, scryptSync } from 'node:crypto'
 import { HoldfastError, isErrorCode } from '../errors.js'
 import { formatPrintable } from '../printable.js'
 import type { ProcessIdentity } from '../process-status.js'
-import type { PinFileIdentity, PinIdentity, TokenIdentity } from './pin.js'
+import {
+  type PinFileIdentity,
+  type PinIdentity,
+  type PinOwner,
+  ROLE_WORDS,
+  type TokenIdentity,
+} from './pin.js'
 
 /**
  * `trying`: C_Login is about to be called, or was when its process died. `good`: the token took the PIN.
@@ -19,6 +25,8 @@ export interface PinRecord {
   readonly version: 1
   readonly state: PinState
   readonly token: TokenIdentity
+  /** Absent if the PIN is the user's. */
+  readonly owner?: 'so'
   /** What {@link PinIdentity} calls the source. */
   readonly source: string
   /** When the record was written, ISO 8601. */
@@ -116,14 +124,34 @@ export function judgePinRecord(record: PinRecord | undefined, writerLives: boole
 
 /**
  * True if `error`, with which a login ended, speaks against the PIN. A locked token, or one that gives no reason, says
- * nothing about a PIN that was good before: a lock can pass by itself (a TPM's does), and so can a fault.
+ * nothing about a PIN that was good before: a lock can pass by itself, and so can a fault.
+ * @param isTpm a TPM that is locked judges no PIN and counts no try; the try that locks it is refused as a wrong PIN
  */
-export function isPinRefusal(error: unknown, provenBefore: boolean): boolean {
+export function isPinRefusal(error: unknown, provenBefore: boolean, isTpm = false): boolean {
   if (!(error instanceof HoldfastError)) return false
+  switch (error.code) {
+    case 'PIN_INCORRECT':
+    case 'PIN_INVALID':
+      return true
+    case 'PIN_LOCKED':
+      return !provenBefore && !isTpm
+    case 'LOGIN_FAILED':
+      return !provenBefore
+    default:
+      return false
+  }
+}
+
+/** True if a record is about the PIN of `owner` for `token`. */
+export function isRecordOf(record: PinRecord, token: TokenIdentity, owner: PinOwner): boolean {
+  const { manufacturer, model, serial, label, store } = record.token
   return (
-    error.code === 'PIN_INCORRECT' ||
-    error.code === 'PIN_INVALID' ||
-    ((error.code === 'PIN_LOCKED' || error.code === 'LOGIN_FAILED') && !provenBefore)
+    (record.owner ?? 'user') === owner &&
+    manufacturer === token.manufacturer &&
+    model === token.model &&
+    serial === token.serial &&
+    label === token.label &&
+    store === token.store
   )
 }
 
@@ -149,12 +177,13 @@ export function findPinRecord(text: string): PinRecord | undefined {
   } catch {
     return undefined
   }
-  const { version, state, token, source, since, writer, reason } = record ?? {}
+  const { version, state, token, owner, source, since, writer, reason } = record ?? {}
   const isWhole =
     version === 1 &&
     (state === 'trying' || state === 'good' || state === 'refused') &&
     areTexts(token, ['manufacturer', 'model', 'serial', 'label']) &&
     (token?.store === undefined || typeof token.store === 'string') &&
+    (owner === undefined || owner === 'so') &&
     typeof source === 'string' &&
     typeof since === 'string' &&
     !Number.isNaN(Date.parse(since)) &&
@@ -182,9 +211,9 @@ export function explainRefusal(error: unknown, source: string): unknown {
 /** The error for a PIN that {@link judgePinRecord} calls refused. */
 export function refusedBefore(record: PinRecord): HoldfastError {
   const token = `token "${formatPrintable(record.token.label)}"`
-  const source = formatPrintable(record.source)
-  const login = `a login to ${token} with the PIN from ${source}`
-  let what = `${token} refused the PIN from ${source} at ${record.since} (${record.reason})`
+  const pin = `${ROLE_WORDS[record.owner ?? 'user'].name} from ${formatPrintable(record.source)}`
+  const login = `a login to ${token} with the ${pin}`
+  let what = `${token} refused the ${pin} at ${record.since} (${record.reason})`
   if (record.state === 'trying') what = `${login} began at ${record.since} and its end is not known`
   else if (record.reason === 'LOGIN_FAILED') {
     what = `${login} failed at ${record.since} without a reason, behind which there may be a wrong PIN`

@@ -72,7 +72,7 @@ const LOOK_AGAIN_MS = 50
 
 /**
  * Calls `login`, which performs C_Login, at most once, and gives back what it gives. If `login` throws PIN_INCORRECT or
- * PIN_INVALID, or for a PIN that is not known to be good PIN_LOCKED or LOGIN_FAILED, the PIN is remembered as refused;
+ * PIN_INVALID, or for a PIN that is not known to be good LOGIN_FAILED or, unless it is a TPM's, PIN_LOCKED, the PIN is remembered as refused;
  * any other error leaves things as they were. A typed PIN is not guarded.
  * @throws HoldfastError PIN_REFUSED_BEFORE if the PIN was refused, or its login never ended
  * @throws HoldfastError PIN_GUARD_UNAVAILABLE if the PIN is not known to be good and no record of it can be written
@@ -133,21 +133,22 @@ export async function rememberRefusal(options: GuardedPin, error: unknown): Prom
 }
 
 /**
- * Forgets what {@link withPinGuard} remembers of the tokens that `matches` wants, or of all; damaged records always go.
- * A folder that somebody else could meddle with is left alone.
+ * Forgets what {@link withPinGuard} remembers, or those records that are meant. A folder that somebody else could meddle
+ * with is left alone.
  * @param uid effective user id of this process
+ * @param isMeant gets undefined for a damaged record
  * @throws HoldfastError PIN_GUARD_UNAVAILABLE if a record cannot be removed
  */
 export async function forgetPinRecords(
   directories: readonly string[],
   uid: number,
-  matches: (token: TokenIdentity) => boolean = () => true,
+  isMeant: (record: PinRecord | undefined) => boolean = () => true,
 ): Promise<ForgottenPinRecords> {
   const forgotten: ForgottenPinRecord[] = []
   const leftAlone: string[] = []
   for (const directory of directories) {
     try {
-      forgotten.push(...forgetIn(findRecordsFolder(directory, uid), uid, matches))
+      forgotten.push(...forgetIn(findRecordsFolder(directory, uid), uid, isMeant))
     } catch (error) {
       if (error instanceof HoldfastError) throw error
       if (!isMissing(error)) leftAlone.push(`${formatPrintable(directory)}: ${describeFault(error)}`)
@@ -159,14 +160,14 @@ export async function forgetPinRecords(
 function forgetIn(
   folder: string,
   uid: number,
-  matches: (token: TokenIdentity) => boolean,
+  isMeant: (record: PinRecord | undefined) => boolean,
 ): ForgottenPinRecord[] {
   const forgotten: ForgottenPinRecord[] = []
   for (const name of listRecords(folder)) {
     const path = join(folder, name)
     const found = readRecord(path, uid)
     const record = found === 'damaged' ? undefined : found
-    if (found === undefined || (record !== undefined && !matches(record.token))) continue
+    if (found === undefined || !isMeant(record)) continue
     try {
       removeRecord(path)
     } catch (cause) {
@@ -299,7 +300,7 @@ async function loginUnproven<T>(guard: Guard, login: () => Promise<T> | T): Prom
   try {
     result = await login()
   } catch (error) {
-    const isRefusal = isPinRefusal(error, false)
+    const isRefusal = isPinRefusal(error, false, guard.token.store !== undefined)
     try {
       if (isRefusal) replaceRecord(tried, createRecord(guard, 'refused', error))
       else removeRecord(tried)
@@ -347,6 +348,15 @@ function forgetOutdated(guard: Guard): void {
 
 function createRecord({ token, pin, now }: Guard, state: PinState, error?: unknown): PinRecord {
   const since = now().toISOString()
-  const about = { version: 1, state, token, source: pin.name, since, writer: identifyOurselves() } as const
+  const owner = pin.owner === 'so' ? { owner: pin.owner } : {}
+  const about = {
+    version: 1,
+    state,
+    token,
+    ...owner,
+    source: pin.name,
+    since,
+    writer: identifyOurselves(),
+  } as const
   return error instanceof HoldfastError ? { ...about, reason: error.code } : about
 }

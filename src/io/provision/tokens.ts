@@ -122,6 +122,7 @@ export async function initToken(
       { cause },
     )
   }
+  await logins.forgetPins(fresh.info, replaces === undefined ? ['user', 'so'] : ['user'])
   bench.forget(fresh)
   return { token: readTokenFacts(bench, findFresh(bench, fresh, label)) }
 }
@@ -205,6 +206,7 @@ export async function setPin(bench: Workbench, { uri }: RequestOf<'setPin'>): Pr
   })
   const newPin = await logins.newPin('user', info)
   writePin(token.info, () => module.C_SetPIN(session, oldPin, newPin))
+  await logins.forgetPins(token.info, ['user'])
   bench.forget(token)
   return { token: readTokenFacts(bench, bench.token(uri)) }
 }
@@ -224,6 +226,7 @@ export async function unblockPin(
   await logins.tryPin('so', info, (pin) => logIn(module, { token, session, userType: CKU.SO, pin }))
   const newPin = await logins.newPin('user', info)
   writePin(token.info, () => module.C_InitPIN(session, newPin))
+  await logins.forgetPins(token.info, ['user'])
   bench.forget(token)
   return { token: readTokenFacts(bench, bench.token(uri)) }
 }

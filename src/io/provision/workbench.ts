@@ -31,6 +31,8 @@ export interface AdminSurroundings {
   tryPin(owner: PinOwner, token: TokenInfo, attempt: (pin: string) => void): Promise<void>
   /** A PIN that is to be set. */
   newPin(owner: PinOwner, token: TokenInfo): Promise<string>
+  /** These PINs have just been set: what was learned of them is of the former ones. */
+  forgetPins(token: TokenInfo, owners: readonly PinOwner[]): Promise<void>
   /** What fails from now on says nothing of the PIN that was let in. */
   settle(): void
 }

@@ -155,6 +155,10 @@ describe('isPinRefusal', () => {
     assert.equal(refuses('PIN_LOCKED', true), false)
     assert.equal(refuses('PIN_LOCKED', false), true)
   })
+  it('does not hold the lock of a TPM against any PIN', () => {
+    assert.equal(isPinRefusal(new HoldfastError('PIN_LOCKED', ''), false, true), false)
+    assert.equal(isPinRefusal(new HoldfastError('PIN_INCORRECT', ''), false, true), true)
+  })
   it('holds a login that failed without a reason against a PIN that is not known to be good', () => {
     assert.equal(refuses('LOGIN_FAILED', true), false)
     assert.equal(refuses('LOGIN_FAILED', false), true)

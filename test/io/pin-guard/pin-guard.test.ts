@@ -185,6 +185,19 @@ describe('withPinGuard', () => {
         await assert.rejects(guard(pin, edge.login, other), { code: 'PIN_REFUSED_BEFORE' })
         assert.equal(edge.logins, 1)
       })
+      it('waits with a TPM that is locked, and then lets a wrong PIN be tried once', async () => {
+        const pin = await give('wrong')
+        const tpm = { token: { ...token, store: '/etc/tpm2_pkcs11' } }
+        const edge = createToken('PIN_LOCKED')
+        for (let restart = 0; restart < 3; restart++) {
+          await assert.rejects(guard(pin, edge.login, tpm), { code: 'PIN_LOCKED' })
+          assert.deepEqual(await states(), [])
+        }
+        edge.outcome = 'PIN_INCORRECT'
+        await assert.rejects(guard(pin, edge.login, tpm), { code: 'PIN_INCORRECT' })
+        await assert.rejects(guard(pin, edge.login, tpm), { code: 'PIN_REFUSED_BEFORE' })
+        assert.equal(edge.logins, 4)
+      })
       it('takes a login that fails without a reason for a refusal of an unproven PIN, not of a good one', async () => {
         const pin = await give('right')
         const edge = createToken('LOGIN_FAILED')
@@ -635,7 +648,7 @@ describe('withPinGuard', () => {
 })
 
 describe('forgetPinRecords', () => {
-  it('forgets one token, or all, and damaged records with either', async () => {
+  it('forgets what is meant, or all, damaged records with it', async () => {
     const state = await mkdtemp(join(tmpdir(), 'holdfast-forget-'))
     try {
       const pin = secret('1234')
@@ -659,7 +672,7 @@ describe('forgetPinRecords', () => {
       const { forgotten } = await forgetPinRecords(
         [state, join(state, 'none')],
         uid,
-        ({ serial }) => serial === '1',
+        (record) => record === undefined || record.token.serial === '1',
       )
       assert.deepEqual(forgotten.map(({ record }) => record?.token.serial).sort(), ['1', undefined])
       await assert.rejects(logIn('1'), { code: 'PIN_INCORRECT' })
