@@ -17,6 +17,7 @@ import { type Pkcs11Uri, parsePkcs11Uri, pinSourcePath } from './core/pkcs11/pkc
 import type { ChildPin, PinNeed } from './core/pkcs11/token-protocol.js'
 import { withDeadline } from './io/deadline.js'
 import { findSystemdCredential } from './io/pin-file.js'
+import type { PinMemory } from './pin-memory.js'
 
 /** How long a person may take to give a PIN. What is to be signed has its date by then, which is good for 5 minutes. */
 const PERSON_LIMIT_SECONDS = 120
@@ -25,6 +26,8 @@ const PERSON_LIMIT_SECONDS = 120
 export interface PinSurroundings {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly warn: (text: string) => void
+  /** Keeps what a person gives for the rest of a run. */
+  readonly pinMemory?: PinMemory | undefined
 }
 
 /** Stands between the token and the person that a terminal or an askpass program would ask. */
@@ -114,9 +117,12 @@ export function toChildPin(source: PinSource): ChildPin {
 export async function givePin(
   source: PinSource,
   need: PinNeed,
-  { env }: Pick<PinSurroundings, 'env'>,
+  { env, pinMemory }: Pick<PinSurroundings, 'env' | 'pinMemory'>,
   { signal }: { signal: AbortSignal },
 ): Promise<Uint8Array> {
+  if (pinMemory !== undefined && asksPerson(source)) {
+    return pinMemory.recall(need, () => givePin(source, need, { env }, { signal }))
+  }
   const words = ROLE_WORDS[need.role]
   const prompt = formatPinPrompt(need.token, need.flags, need.role)
   const timeoutMs = PERSON_LIMIT_SECONDS * 1000

@@ -18,6 +18,7 @@ import type { Certificate } from './core/x509/certificate.js'
 import { createKeyFileSource, readCertificates } from './io/pem-file.js'
 import { createTokenSource, type TokenChild } from './io/token-process.js'
 import { asksPerson, chooseUserPin, givePin, type PinGiver, toChildPin } from './pin-answer.js'
+import type { PinMemory } from './pin-memory.js'
 
 const DEFAULT_TOKEN_TIMEOUT_SECONDS = 30
 
@@ -29,6 +30,8 @@ export interface SourceSurroundings {
   readonly execPath: string
   /** A token child that was started early, if there is one left. */
   readonly takeChild?: (() => TokenChild | undefined) | undefined
+  /** Keeps what a person gives for the rest of a run. */
+  readonly pinMemory?: PinMemory | undefined
   /** Is asked in place of a terminal or an askpass program of this process. */
   readonly pinGiver?: PinGiver | undefined
   readonly warn: (text: string) => void

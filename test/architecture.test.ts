@@ -66,7 +66,7 @@ function height(file: string): number {
   if (file === 'io/disk.ts') return 0.25
   if (/^io\/(client-limits|process-group|processes|stream)\.ts$/.test(file)) return 0.5
   if (file === 'io/lock.ts') return 0.75
-  if (file.startsWith('io/')) return 1
+  if (file.startsWith('io/') || file === 'pin-memory.ts') return 1
   if (['provider.ts', 'source.ts', 'token-login.ts', 'build.ts'].includes(file)) return 2
   if (file === 'identity-provider.ts' || file === 'administration.ts') return 3
   if (file === 'commands/context.ts' || /^(agent|ca|doctor|enroll)\//.test(file)) return 4

@@ -55,7 +55,8 @@ const VALUES = {
   },
   'issue-command': {
     type: 'string',
-    describe: 'command that reads the request (PEM) on stdin and prints the certificate; no shell',
+    describe:
+      'command that reads the request (PEM) on stdin and prints the certificate; it has no shell and no terminal',
   },
   'est-url': { type: 'string', describe: 'EST server (RFC 7030): https://HOST, or with the whole path' },
   'est-ca': { type: 'string', describe: 'PEM file of the CAs to trust for it, and to ask for a chain' },

@@ -16,6 +16,7 @@ import { type Enrolled, type EnrolmentSurroundings, enroll } from '../enroll/enr
 import { type NotDue, planEnrolment, planRenewal } from '../enroll/plan.js'
 import { type EnrolmentFiles, withEnrolmentFiles } from '../enroll/record.js'
 import { findIdentity, listConfigFiles, loadIdentities } from '../io/config-file.js'
+import { createPinMemory } from '../pin-memory.js'
 import type { Context } from './context.js'
 import {
   chooseIssuer,
@@ -47,7 +48,7 @@ export function builder(argv: Argv): Argv {
     NOT_GIVEN,
   )
     .example(
-      'holdfast enroll edge --token edge --module tpm2 --pin-file /etc/holdfast/pin --subject "CN=edge-1,O=Example" --issue-command "holdfast ca sign" --trust-anchor-arn ARN --profile-arn ARN --role-arn ARN',
+      'holdfast enroll edge --token edge --module tpm2 --pin-file /etc/holdfast/pin --subject "CN=edge-1,O=Example" --issue-command "holdfast ca sign --passphrase-file /etc/holdfast/ca-passphrase" --trust-anchor-arn ARN --profile-arn ARN --role-arn ARN',
       'a key in a TPM, a certificate of the local CA',
     )
     .example(
@@ -66,9 +67,10 @@ export async function run(argv: EnrollArguments, context: Context): Promise<void
   const configFile = configured?.file ?? listConfigFiles(config)[0]!
   const identity = { ...configured?.identity, ...definedOf(flags) }
   const directories = stateDirectories(context.env, context.uid, identity.stateDir)
-  await withEnrolmentFiles(name, { ...context, directories }, async (files) => {
+  const pinMemory = createPinMemory()
+  const enrolling = withEnrolmentFiles(name, { ...context, directories }, async (files) => {
     const issuer = await chooseIssuer(argv, identity.timeout, files, context)
-    const around = surroundings(argv, context, files)
+    const around = { ...surroundings(argv, context, files), pinMemory }
     const cleanup: Cleanup = {
       settings: identity,
       identities: await loadIdentities(config).catch(noneOf),
@@ -91,16 +93,18 @@ export async function run(argv: EnrollArguments, context: Context): Promise<void
       throw error
     }
   })
+  await enrolling.finally(() => pinMemory.wipe())
 }
 
 /** What cannot be removed must not keep a certificate from being renewed before it ends. */
 async function removeReplacedFirst(cleanup: Cleanup): Promise<void> {
-  const { say, warn, signal } = cleanup.around
+  const { say, warn, signal, pinMemory } = cleanup.around
   try {
     const removed = await removeReplaced(cleanup)
     for (const what of removed) say(`removed ${what}, which had been replaced`)
   } catch (error) {
     if (!(error instanceof HoldfastError) || signal.aborted) throw error
+    pinMemory?.wipe()
     warn(`what had been replaced is not removed: ${error.message} (${error.code})`)
   }
 }

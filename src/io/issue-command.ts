@@ -1,6 +1,6 @@
 /**
  * Has a program issue a certificate: it gets the request in PEM on stdin, and prints the certificate. It is started without a
- * shell, in a process group of its own, so that all it starts can be ended with it. What it has to complain about goes to
+ * shell and without a terminal, in a process group of its own, so that all it starts can be ended with it. What it has to complain about goes to
  * our stderr.
  */
 
