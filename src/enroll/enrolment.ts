@@ -186,9 +186,15 @@ async function obtainCertificate(
 ): Promise<void> {
   const publicKey = fromBase64(state.publicKey!)
   const asked = { request: fromBase64(state.request!), publicKey, isRenewal: kind === 'renew' }
+  let { requestFile } = state
+  const leaves = async (path: string) => {
+    if (path === requestFile) return
+    requestFile = path
+    await advance({ requestFile })
+  }
   const until = now().getTime() + waitMs
   for (let hasSaid = false; ; ) {
-    const answer = await issuer(asked, { signal })
+    const answer = await issuer(asked, { signal, leaves })
     if ('certificates' in answer) {
       const { leaf, chain } = chooseIssued(answer.certificates, publicKey)
       verifyEndEntity(leaf, { now: now(), buildDate })
@@ -196,9 +202,9 @@ async function obtainCertificate(
       say(`got ${describe(leaf)}, valid until ${leaf.notAfter.toISOString().slice(0, 19)}Z`)
       return
     }
-    const { waitFor, askAgainMs, requestFile } = answer
-    if (requestFile !== undefined) await advance({ requestFile })
+    const { waitFor, askAgainMs, otherwise } = answer
     if (now().getTime() + askAgainMs > until) {
+      if (otherwise !== undefined) throw otherwise
       throw new HoldfastError('ISSUER_PENDING', `${waitFor}; then run the same command again`)
     }
     if (!hasSaid) say(`waiting: ${waitFor}`)

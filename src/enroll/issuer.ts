@@ -30,12 +30,19 @@ export type IssueAnswer =
   | {
       readonly waitFor: string
       readonly askAgainMs: number
-      /** A file that is of no more use once the certificate is there. */
-      readonly requestFile?: string
+      /** What was wrong, if it is still so when the time is up. */
+      readonly otherwise?: HoldfastError
     }
 
+/** What an issuer is asked with. */
+export interface IssuerOptions {
+  readonly signal: AbortSignal
+  /** Is told of a file, before it is written, that is of no more use once the certificate is there. */
+  readonly leaves: (requestFile: string) => Promise<void>
+}
+
 /** Somebody who issues certificates. It may be asked again for the same request. */
-export type Issuer = (request: IssueRequest, options: { signal: AbortSignal }) => Promise<IssueAnswer>
+export type Issuer = (request: IssueRequest, options: IssuerOptions) => Promise<IssueAnswer>
 
 const LOOK_AGAIN_MS = 1000
 /** RFC 7030 §4.2.3 wants a server to name a time; some do not. */
@@ -49,23 +56,27 @@ export function createPathIssuer(
   path: string,
   writeRequest: (path: string, text: string) => Promise<void>,
 ): Issuer {
-  return async ({ request, publicKey }) => {
+  return async ({ request, publicKey }, { leaves }) => {
     const requestPath = `${path}.csr`
+    await leaves(requestPath)
     await writeRequest(requestPath, formatPem('CERTIFICATE REQUEST', request))
     const waiting = (why: string) => ({
       waitFor: `${why}: have ${requestPath} signed, and put the certificate there`,
       askAgainMs: LOOK_AGAIN_MS,
-      requestFile: requestPath,
     })
     if (!(await isThere(path))) return waiting(`there is no ${path} yet`)
-    const certificates = await readCertificates(path)
     try {
+      const certificates = await readCertificates(path)
       chooseIssued(certificates, publicKey)
+      return { certificates }
     } catch (error) {
-      if (!(error instanceof HoldfastError) || error.code !== 'KEY_MISMATCH') throw error
-      return waiting(`what ${path} holds is for another key`)
+      if (!(error instanceof HoldfastError)) throw error
+      if (error.code === 'KEY_MISMATCH') return waiting(`what ${path} holds is for another key`)
+      // It may be that somebody is still writing it.
+      const isPart = error.code === 'CERTIFICATE_INVALID' || error.code === 'CERTIFICATE_NOT_FOUND'
+      if (isPart) return { ...waiting(`${path} holds no whole certificate yet`), otherwise: error }
+      throw error
     }
-    return { certificates }
   }
 }
 

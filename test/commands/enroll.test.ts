@@ -145,9 +145,21 @@ describe('holdfast enroll', function () {
       await assertUsable(site)
     }))
 
-  it('waits as long as it is told to, and takes the certificate when it appears', () =>
+  it('leaves no request behind when it is given up over a file that is no certificate', () =>
     withSite(async (site) => {
       const path = join(site.folder, 'edge.pem')
+      await writeFile(path, '')
+      assertError(await site.run(site.enroll('--certificate-from', path)), 'CERTIFICATE_INVALID', 4)
+      assert.match(await readFile(`${path}.csr`, 'utf8'), /REQUEST/)
+      assertDone(await site.run(site.enroll('--abandon')), /edge\.pem\.csr\n/)
+      await assert.rejects(readFile(`${path}.csr`), { code: 'ENOENT' })
+    }))
+
+  it('waits as long as it is told to, and takes the certificate when all of it is there', () =>
+    withSite(async (site) => {
+      const path = join(site.folder, 'edge.pem')
+      const half = certificatePem(site.authority.certificate).slice(0, 300)
+      await writeFile(path, half)
       const running = site.run(site.enroll('--certificate-from', path, '--wait', '60'), {
         started: (program) =>
           program.stderr!.on('data', async (text: string) => {
