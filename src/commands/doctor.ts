@@ -65,6 +65,7 @@ export async function run(argv: DoctorArguments, context: Context): Promise<void
   const identity = await examination.check('config', {}, () => examineConfig(argv, context))
   await examine(examination, identity, {
     ...context,
+    warn: (text) => context.stderr(`warning: ${text}`),
     debug: argv.debug ? (text) => context.stderr(`debug: ${text}`) : undefined,
     verifyTls: argv.verifySsl,
     login: argv.login,

@@ -21,7 +21,7 @@ import { checkSession } from './session.js'
 import { checkTokenKey, parseObjectUris, type TokenKey } from './token.js'
 
 /** What the checks need of the process and of the person. */
-export interface DoctorSurroundings extends Omit<Surroundings, 'warn' | 'onCertificate'> {
+export interface DoctorSurroundings extends Omit<Surroundings, 'onCertificate'> {
   readonly programPath: string
   /** False: nothing is tried with a PIN. */
   readonly login: boolean
@@ -38,8 +38,14 @@ export async function examine(
   surroundings: DoctorSurroundings,
 ): Promise<void> {
   const { env, now, buildDate, uid } = surroundings
-  // What the checks say themselves need not be said twice.
-  const around = { ...surroundings, warn: () => undefined }
+  const { warn } = surroundings
+  // What the checks say themselves need not be said twice; that a key waits for a touch is for no report at the end.
+  const around: DoctorSurroundings = {
+    ...surroundings,
+    warn: (text) => {
+      if (!examination.findings.some(({ message }) => message === shown(text))) warn(text)
+    },
+  }
   const clock: ClockFacts = { now: now(), buildDate }
   const session = await checkRequest(examination, identity, env)
   const key = await checkKey(examination, identity, around)
@@ -63,7 +69,7 @@ export async function examine(
 function checkKey(
   examination: Examination,
   identity: Outcome<Identity>,
-  around: DoctorSurroundings & Pick<Surroundings, 'warn'>,
+  around: DoctorSurroundings,
 ): Promise<KeyOutcomes> {
   const named = identity.passed ? identity.value : {}
   return isPkcs11Uri(named.privateKey ?? named.pkcs11Uri ?? named.certificate)
@@ -74,7 +80,7 @@ function checkKey(
 async function checkTokenIdentity(
   examination: Examination,
   identity: Outcome<Identity>,
-  around: DoctorSurroundings & Pick<Surroundings, 'warn'>,
+  around: DoctorSurroundings,
 ): Promise<KeyOutcomes> {
   const key = await examination.check('key-source', { identity }, async ({ identity }) => {
     createSource(identity, around)

@@ -63,6 +63,13 @@ describe('holdfast doctor', () => {
     await assert.rejects(readFile(join(home, '.local')), { code: 'ENOENT' })
   })
 
+  it('says when the key waits for a touch, as the session is signed', async () => {
+    const faulty = (await createFaultyModules(edge.token))('C_GetInfo=yubico C_GetAttributeValue=touch:2')
+    const diagnosis = await look({ '--pkcs11-module': faulty.modulePath }, { env: faulty.env })
+    assertWell(diagnosis)
+    assert.equal(diagnosis.stderr, 'holdfast: warning: touch your key: token "edge" waits for it\n')
+  })
+
   describe('on the module', () => {
     const foreign = async () => {
       const bytes = await readFile(edge.token.modulePath)
