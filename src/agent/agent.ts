@@ -21,6 +21,8 @@ export interface AgentSessionParts extends SessionParts {
   readonly name: string
   /** Runs the use of the token when those before it have ended. */
   readonly takeTurn: <T>(use: () => Promise<T>) => Promise<T>
+  /** Tells those who wait for the session what a person has to know. */
+  readonly notify: (notice: string) => void
 }
 
 /** What the agent needs of the world. */
@@ -72,6 +74,8 @@ export interface Agent extends Shelf {
   /** As {@link Shelf.get}, with a PIN for the one refresh that it may cost. */
   take(name: string, options: TakeOptions & { readonly pin?: GivenPin | undefined }): Promise<Credentials>
   pinNeed(name: string): PinNeed | undefined
+  /** As {@link Served.listen}. */
+  listen(name: string, listener: (notice: string) => void): () => void
   /** Serial number of the certificate that was used last, in hexadecimal. */
   serial(name: string): string | undefined
   unlock(name: string, pin: GivenPin | undefined, signal: AbortSignal): Promise<void>
@@ -131,6 +135,7 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
     get: async (name, options) => get(name).keeper.take(options),
     take: async (name, options) => get(name).keeper.take(options),
     pinNeed: (name) => get(name).keeper.pinNeed,
+    listen: (name, listener) => get(name).listen(listener),
     serial: (name) => get(name).serial,
     async unlock(name, pin, signal) {
       await get(name).keeper.unlock(pin, signal)

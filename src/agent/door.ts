@@ -11,7 +11,7 @@ import {
   parseAgentRequest,
 } from '../core/agent/agent-protocol.js'
 import type { AgentReport } from '../core/agent/agent-status.js'
-import type { HttpHandler, HttpReply } from '../core/endpoints/http-message.js'
+import type { HttpHandler, HttpOptions, HttpReply } from '../core/endpoints/http-message.js'
 import { HoldfastError } from '../core/errors.js'
 import type { Agent } from './agent.js'
 import type { Ledger } from './ledger.js'
@@ -33,7 +33,7 @@ const JSON_TYPE = { 'content-type': 'application/json' }
 /** Answers what arrives on one socket of the agent. */
 export function createDoor(agent: Agent, parts: DoorParts): HttpHandler {
   const { only } = parts
-  return async ({ method, target, body }, { signal }) => {
+  return async ({ method, target, body }, options) => {
     if (method === 'GET' && target === '/status') {
       return { status: 200, headers: JSON_TYPE, body: JSON.stringify(parts.report(only)) }
     }
@@ -45,13 +45,13 @@ export function createDoor(agent: Agent, parts: DoorParts): HttpHandler {
     if (work === undefined) return { status: 404, body: '' }
     if (method !== 'POST') return { status: 405, headers: { allow: 'POST' }, body: '' }
     try {
-      return toHttp(await answer(work, body, signal))
+      return toHttp(await answer(work, body, options))
     } finally {
       body.fill(0)
     }
   }
 
-  async function answer(work: Work, body: Uint8Array, signal: AbortSignal): Promise<AgentReply> {
+  async function answer(work: Work, body: Uint8Array, options: HttpOptions): Promise<AgentReply> {
     let request: AgentRequest = {}
     let name: string | undefined
     let reply: AgentReply
@@ -60,7 +60,7 @@ export function createDoor(agent: Agent, parts: DoorParts): HttpHandler {
       if (only !== undefined && (work !== take || request.pin !== undefined)) throw notHere()
       name = agent.find(request)
       if (only !== undefined && name !== only) name = undefined
-      reply = name === undefined ? { unknown: true } : await work(agent, name, request, signal)
+      reply = name === undefined ? { unknown: true } : await perform(work, name, request, options)
     } catch (error) {
       if (!(error instanceof HoldfastError)) throw error
       const needPin = name === undefined || error.code !== 'PIN_NEEDED' ? undefined : agent.pinNeed(name)
@@ -69,6 +69,20 @@ export function createDoor(agent: Agent, parts: DoorParts): HttpHandler {
     }
     if (work === take) record(name, request, reply)
     return reply
+  }
+
+  async function perform(
+    work: Work,
+    name: string,
+    request: AgentRequest,
+    { signal, notify = () => undefined }: HttpOptions,
+  ): Promise<AgentReply> {
+    const stopListening = agent.listen(name, notify)
+    try {
+      return await work(agent, name, request, signal)
+    } finally {
+      stopListening()
+    }
   }
 
   function record(name: string | undefined, { claims }: AgentRequest, reply: AgentReply): void {

@@ -29,6 +29,11 @@ export interface Served {
   readonly sessionKey: string | undefined
   /** Serial number of the certificate that was used last, in hexadecimal. */
   readonly serial: string | undefined
+  /**
+   * Tells the listener what a session under way has to say to a person, also what it has said already.
+   * @returns ends that
+   */
+  listen(listener: (notice: string) => void): () => void
   /** True once after each change. */
   haveFilesChanged(): boolean
   /** Somebody has changed something, or wants everything to be tried again. */
@@ -49,6 +54,8 @@ export async function createServed(
 ): Promise<Served> {
   const { onEvent, takeTurn } = parts
   const failures = new Map<string, number>()
+  const listeners = new Set<(notice: string) => void>()
+  let notices: string[] = []
   let refreshes = 0
   const paths = listFiles(identity)
   let files = parts.fingerprint(paths)
@@ -60,8 +67,16 @@ export async function createServed(
   const keeper: Keeper = createKeeper({
     ...parts,
     createProvider: (session) => {
-      const provider = parts.createProvider(identity, { ...session, name, takeTurn })
-      return singleTry?.guard(provider) ?? provider
+      const notify = (notice: string) => {
+        notices.push(notice)
+        for (const listener of listeners) listener(notice)
+      }
+      const provider = parts.createProvider(identity, { ...session, name, takeTurn, notify })
+      const run = singleTry?.guard(provider) ?? provider
+      return () =>
+        run().finally(() => {
+          notices = []
+        })
     },
     // What is wrong with its PIN sources is said when it is used.
     asksPerson: await parts.asksPerson(identity).catch(() => false),
@@ -85,6 +100,11 @@ export async function createServed(
     },
     get serial() {
       return findSerial()
+    },
+    listen(listener) {
+      for (const notice of notices) listener(notice)
+      listeners.add(listener)
+      return () => listeners.delete(listener)
     },
     haveFilesChanged() {
       const former = files

@@ -88,10 +88,11 @@ export async function ask(
   socket: string,
   path: AgentPath,
   request: AgentRequest,
-  { signal, uid, pid }: Context,
+  { signal, uid, pid, stderr }: Context,
 ): Promise<AgentReply | undefined> {
   const body = formatAgentRequest({ ...request, claims: { pid, uid } })
-  const answer = await callAgent({ socket, path, body, signal, timeoutMs: ANSWER_LIMIT_MS })
+  const notify = (notice: string) => stderr(`warning: ${formatPrintable(notice)}`)
+  const answer = await callAgent({ socket, path, body, signal, timeoutMs: ANSWER_LIMIT_MS, notify })
   if (answer === 'absent' || (answer === 'denied' && request.name === undefined)) return undefined
   if (answer !== 'denied') return parseAgentReply(answer.body)
   // Without root's sockets, those of one's own are next.

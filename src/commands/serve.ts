@@ -248,7 +248,10 @@ function createParts(
         takeChild: undefined,
         verifyTls: argv.verifySsl,
         debug: argv.debug ? (message) => log('debug', { message }) : undefined,
-        warn: (message) => log('warning', { identity: parts.name, message }),
+        warn: (message) => {
+          log('warning', { identity: parts.name, message })
+          parts.notify(message)
+        },
       }),
     asksPerson: async (identity) => {
       const source = await findPinSource(identity, { env, warn: () => undefined })

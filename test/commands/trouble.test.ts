@@ -5,6 +5,7 @@
  */
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ErrorCode } from '../../src/core/errors.js'
@@ -13,7 +14,7 @@ import { createEdge, credentialProcess, type Edge } from '../support/edge.js'
 import { createFaultyModules, type FaultyModule } from '../support/faulty-module.js'
 import { assertCredentials, assertFailure, until } from '../support/outcome.js'
 import { type P11KitServer, startP11KitServer } from '../support/p11-kit.js'
-import { type ProgramResult, type RunningProgram, runHoldfast } from '../support/program.js'
+import { type ProgramResult, type RunningProgram, runHoldfast, startHoldfast } from '../support/program.js'
 import { createSoftHsmToken } from '../support/softhsm.js'
 
 describe('a token', function () {
@@ -88,6 +89,26 @@ describe('a token', function () {
         return result.status === 0
       })
       assertCredentials(result!)
+    })
+
+    it('whose key waits for a touch tells all who wait for it', async () => {
+      const module = createFaulty('C_GetInfo=yubico C_GetAttributeValue=touch:2 C_Sign=wait')
+      Object.assign(machine.env, module.env)
+      await machine.configure({ edge: { 'pkcs11-module': module.modulePath, 'on-demand': true } })
+      agent = await machine.serve()
+      const notice = /^holdfast: warning: touch your key: token "edge" waits for it\n$/
+      const take = () =>
+        startHoldfast(['credential-process', 'edge', '--config', machine.config], {
+          env: machine.env,
+          ready: notice,
+          timeoutMs: 30_000,
+        })
+      const [first, second] = [await take(), await take()]
+      await module.release()
+      for (const client of [first, second]) {
+        if (client.child.exitCode === null) await once(client.child, 'exit')
+        assertCredentials(await client.stop(), notice)
+      }
     })
   })
 

@@ -1,6 +1,7 @@
 /**
  * What is said on the agent's socket: HTTP with a JSON body. Where a PIN goes along, its bytes follow the JSON and one
- * line feed, so that it never stands inside a JSON text, whose string nobody could wipe.
+ * line feed, so that it never stands inside a JSON text, whose string nobody could wipe. What a person has to know before
+ * the answer comes (a touch, for one) goes ahead of it, in the Link of a 103 (RFC 8297).
  */
 
 import { type Credentials, formatExpiration } from '../credentials.js'
@@ -119,6 +120,22 @@ export function parseAgentReply(body: Uint8Array): AgentReply {
       expiration: new Date(expiration),
       ...(isText(accountId) ? { accountId } : {}),
     },
+  }
+}
+
+/** The Link that carries a notice. */
+export function formatNotice(notice: string): string {
+  // By way of bytes, since half a surrogate pair could not be encoded.
+  return `<data:,${encodeURIComponent(Buffer.from(notice).toString())}>; rel=status`
+}
+
+/** The notice that a Link carries; undefined if it is none. */
+export function findNotice(link: unknown): string | undefined {
+  const data = isText(link) ? /^<data:,([^>]*)>/.exec(link)?.[1] : undefined
+  try {
+    return data && decodeURIComponent(data)
+  } catch {
+    return undefined
   }
 }
 

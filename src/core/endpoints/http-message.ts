@@ -18,5 +18,13 @@ export interface HttpReply {
   readonly body: string
 }
 
-/** Answers requests. `signal` is aborted when whoever asked has gone. */
-export type HttpHandler = (request: HttpRequest, options: { signal: AbortSignal }) => Promise<HttpReply>
+/** What there is beside a request. */
+export interface HttpOptions {
+  /** Aborted when whoever asked has gone. */
+  readonly signal: AbortSignal
+  /** Tells whoever asked something ahead of the reply, where that can be done. */
+  readonly notify?: ((notice: string) => void) | undefined
+}
+
+/** Answers requests. */
+export type HttpHandler = (request: HttpRequest, options: HttpOptions) => Promise<HttpReply>

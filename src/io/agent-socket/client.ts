@@ -12,7 +12,7 @@ import {
   fitsSocketAddress,
   identitySocket,
 } from '../../core/agent/agent-place.js'
-import { type AgentPath, MAX_REQUEST_BYTES } from '../../core/agent/agent-protocol.js'
+import { type AgentPath, findNotice, MAX_REQUEST_BYTES } from '../../core/agent/agent-protocol.js'
 import { HoldfastError } from '../../core/errors.js'
 import { formatPrintable } from '../../core/printable.js'
 import { type FolderOwners, findSocketFolderFault } from './folder.js'
@@ -70,6 +70,8 @@ export interface AgentCall {
   readonly body?: Buffer | undefined
   readonly signal: AbortSignal
   readonly timeoutMs: number
+  /** Is told what the agent has to say before it answers. */
+  readonly notify?: ((notice: string) => void) | undefined
 }
 
 /** What came back. */
@@ -114,7 +116,7 @@ export async function callAgent(call: AgentCall): Promise<AgentAnswer | 'absent'
 }
 
 function send(
-  { socket, path, body, signal, timeoutMs }: AgentCall,
+  { socket, path, body, signal, timeoutMs, notify }: AgentCall,
   late: HoldfastError,
 ): Promise<AgentAnswer> {
   return new Promise((resolve, reject) => {
@@ -129,6 +131,10 @@ function send(
     const timer = setTimeout(() => request.destroy(late), timeoutMs)
     request.once('close', () => clearTimeout(timer))
     request.once('error', reject)
+    request.on('information', ({ headers }) => {
+      const notice = findNotice(headers.link)
+      if (notice !== undefined) notify?.(notice)
+    })
     request.once('response', (response) => {
       const chunks: Buffer[] = []
       let length = 0

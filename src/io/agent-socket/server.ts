@@ -9,6 +9,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { connect } from 'node:net'
 import { umask } from 'node:process'
 import { fitsSocketAddress } from '../../core/agent/agent-place.js'
+import { formatNotice } from '../../core/agent/agent-protocol.js'
 import type { HttpHandler, HttpReply } from '../../core/endpoints/http-message.js'
 import { HoldfastError } from '../../core/errors.js'
 import { formatPrintable } from '../../core/printable.js'
@@ -152,7 +153,8 @@ async function respond(
     const { method = '', url: target = '', headers } = request
     const body = await readStream(request, maxBodyBytes)
     if (body === undefined) return send(response, { status: 413, body: '' })
-    send(response, await answer({ method, target, headers, body }, { signal: gone.signal }))
+    const notify = (notice: string) => response.writeEarlyHints({ link: formatNotice(notice) })
+    send(response, await answer({ method, target, headers, body }, { signal: gone.signal, notify }))
   } catch (error) {
     if (gone.signal.aborted) return
     onError(error)

@@ -4,8 +4,10 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import {
   type AgentReply,
+  findNotice,
   formatAgentReply,
   formatAgentRequest,
+  formatNotice,
   parseAgentReply,
   parseAgentRequest,
 } from '../../../src/core/agent/agent-protocol.js'
@@ -111,6 +113,21 @@ describe('parseAgentReply', () => {
           error.code === 'AGENT_FAILED' && !error.message.includes('secret') && error.cause === undefined,
         body,
       )
+    }
+  })
+})
+
+describe('findNotice', () => {
+  it('finds what formatNotice was given', () => {
+    for (const notice of ['touch your key: token "é>,;%" waits', "it's\n"]) {
+      assert.equal(findNotice(formatNotice(notice)), notice)
+    }
+    assert.equal(findNotice(formatNotice('a\ud800')), 'a\ufffd')
+  })
+
+  it('finds none in other links', () => {
+    for (const link of [undefined, '', '</style.css>; rel=preload', '<data:,%>', ['<data:,a>']]) {
+      assert.equal(findNotice(link), undefined)
     }
   })
 })
