@@ -34,7 +34,7 @@ import {
   verifyEndEntity,
 } from './core/x509/certificate.js'
 import { findChain, readCandidates } from './core/x509/chain.js'
-import { findExpiryWarning } from './core/x509/expiry.js'
+import { findExpiryWarning, findIntermediateWarnings } from './core/x509/expiry.js'
 import { withDeadline } from './io/deadline.js'
 import type { Connection } from './io/network/roles-anywhere.js'
 
@@ -175,12 +175,13 @@ async function chooseRequest(parts: ProviderParts, signer: Signer, body: Uint8Ar
   parts.onCertificate?.(certificate)
   const now = parts.now()
   verifyEndEntity(certificate, { now, buildDate: parts.buildDate })
-  const warning = findExpiryWarning(certificate, now)
-  if (warning !== undefined) parts.warn?.(warning)
   const chain = findChain(certificate, [
     ...readCandidates(signer.chain),
     ...(await parts.readIntermediates()),
   ])
+  const warning = findExpiryWarning(certificate, now)
+  if (warning !== undefined) parts.warn?.(warning)
+  for (const warning of findIntermediateWarnings(chain, now)) parts.warn?.(warning)
   const { endpoint, region } = parts.session
   const prepare = (date: Date) =>
     prepareRequest({

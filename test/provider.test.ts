@@ -15,6 +15,7 @@ import { parseSession } from '../src/provider.js'
 import {
   type Authority,
   BAD_CERTIFICATES,
+  certify,
   createAuthority,
   createFileKey,
   type FileKey,
@@ -86,11 +87,15 @@ describe('createIdentityProvider', () => {
   })
   after(() => emulator.close())
 
-  function provider(certificate: Uint8Array, more: Identity = {}, surroundings: Partial<Surroundings> = {}) {
+  function provider(
+    certificate: Uint8Array,
+    more: Identity = {},
+    { chain = [], ...surroundings }: Partial<Surroundings> & { chain?: readonly Uint8Array[] } = {},
+  ) {
     signatures = 0
     const signer: Signer = {
       certificate,
-      chain: [],
+      chain,
       algorithm: 'AWS4-X509-ECDSA-SHA256',
       sign: async (message) => {
         signatures += 1
@@ -118,6 +123,17 @@ describe('createIdentityProvider', () => {
     const [first, second] = [await get(), await get()]
     assert.notEqual(first.accessKeyId, second.accessKeyId)
     assert.equal(signatures, 2)
+  })
+
+  it('warns of an intermediate that ends before the certificate', async () => {
+    const below = await authority.intermediate('Plant CA')
+    const inDays = (days: number) => new Date(Date.now() + days * 86_400_000)
+    const chain = [await certify(authority, below, { notBefore: inDays(-200), notAfter: inDays(3.5) })]
+    const warnings: string[] = []
+    const warn = (text: string) => warnings.push(text)
+    await provider(await below.issue(key.publicKey), {}, { chain, warn })()
+    assert.equal(warnings.length, 1)
+    assert.match(warnings[0]!, /"CN=Plant CA", .* expires in 3 days/)
   })
 
   it('asks for no signature when nobody listens', async () => {

@@ -4,8 +4,9 @@
  */
 
 import type { Identity } from '../core/config/identity.js'
-import type { Examination, Examined, Outcome } from '../core/doctor/diagnosis.js'
-import { quoted, shown, type Told, tell } from '../core/doctor/told.js'
+import type { Examination, Examined, Outcome, Trouble } from '../core/doctor/diagnosis.js'
+import { listed, quoted, saidBy, shown, type Told, tell } from '../core/doctor/told.js'
+import { HoldfastError } from '../core/errors.js'
 import {
   type Certificate,
   type ClockFacts,
@@ -14,8 +15,8 @@ import {
   verifySuitable,
   verifyValidity,
 } from '../core/x509/certificate.js'
-import { findChain, readCandidates } from '../core/x509/chain.js'
-import { findExpiryWarning } from '../core/x509/expiry.js'
+import { findChain, isIssuer, readCandidates, verifyAuthority } from '../core/x509/chain.js'
+import { findExpiryWarning, findIntermediateWarnings } from '../core/x509/expiry.js'
 import { formatName } from '../core/x509/subject-name.js'
 import { readCertificates } from '../io/pem-file.js'
 
@@ -61,7 +62,7 @@ export async function checkCertificate(
     examineExpiry(found.certificate, clock),
   )
   const chain = await examination.check('chain', { identity, found }, ({ identity, found }) =>
-    examineChain(identity, found),
+    examineChain(identity, found, clock),
   )
   return { rules, expiry, chain }
 }
@@ -88,7 +89,11 @@ function examineExpiry(certificate: Certificate, clock: ClockFacts): Examined<un
   return { value: undefined, message, troubles: [{ status: 'warn', message: shown(warning), fix }] }
 }
 
-async function examineChain(identity: Identity, found: FoundCertificate): Promise<Examined<Chain>> {
+async function examineChain(
+  identity: Identity,
+  found: FoundCertificate,
+  clock: ClockFacts,
+): Promise<Examined<Chain>> {
   const { certificate, others } = found
   const named = identity.intermediates === undefined ? [] : await readCertificates(identity.intermediates)
   const intermediates = findChain(certificate, [...readCandidates(others), ...named])
@@ -96,5 +101,45 @@ async function examineChain(identity: Identity, found: FoundCertificate): Promis
   return {
     value: { certificate, intermediates },
     message: tell`${intermediates.length} intermediate certificate${shown(intermediates.length === 1 ? '' : 's')}; the trust anchor must have the certificate of ${quoted(top)}`,
+    troubles: [
+      ...intermediates.flatMap((intermediate) => findAuthorityTroubles(intermediate, clock)),
+      ...findStrayTroubles(identity.intermediates, named, [certificate, ...intermediates]),
+    ],
   }
+}
+
+function findAuthorityTroubles(intermediate: Certificate, clock: ClockFacts): Trouble[] {
+  const name = quoted(formatName(intermediate.subject))
+  try {
+    verifyAuthority(intermediate, clock)
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error
+    const message = tell`the intermediate ${name} cannot lead to a trust anchor: ${saidBy(error)}`
+    const fix = tell`put the certificate that this CA has now in its place (--intermediates)`
+    return [{ status: 'fail', code: error.code, message, fix }]
+  }
+  return findIntermediateWarnings([intermediate], clock.now).map((warning) => ({
+    status: 'warn',
+    message: shown(warning),
+  }))
+}
+
+/** A file of many CAs may well have some that are of no use here; but one must be, or there was no reason to name it. */
+function findStrayTroubles(
+  file: string | undefined,
+  named: readonly Certificate[],
+  chain: readonly Certificate[],
+): Trouble[] {
+  const isOfUse = (one: Certificate) =>
+    chain.some((other) => Buffer.compare(one.der, other.der) === 0) || isIssuer(one, chain.at(-1)!)
+  if (file === undefined || named.some(isOfUse)) return []
+  const issuer = quoted(formatName(chain.at(-1)!.issuer))
+  const names = listed(named.map(({ subject }) => quoted(formatName(subject))))
+  return [
+    {
+      status: 'warn',
+      message: tell`no certificate in ${shown(file)} is of use, since none is that of ${issuer}, the next CA; they are of ${names}`,
+      fix: tell`name the certificate of ${issuer} and those from there up to the trust anchor's, or leave out intermediates (--intermediates)`,
+    },
+  ]
 }

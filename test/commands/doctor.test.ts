@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict'
 import { chmod, mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { KeyUsageFlags } from '@peculiar/x509'
 import type { ErrorCode } from '../../src/core/errors.js'
 import { importCrl } from '../../src/emulator/control-plane/crls.js'
 import { defaultTrustPolicy, putRole } from '../../src/emulator/roles.js'
@@ -14,6 +15,8 @@ import {
   BAD_CERTIFICATES,
   type CertificateOptions,
   certificatePem,
+  certify,
+  createAuthority,
   createFileKey,
   type FileKey,
 } from '../support/certificates.js'
@@ -305,6 +308,60 @@ describe('holdfast doctor', () => {
       assertWell(whole)
       const found = whole.findings.find(({ check }) => check === 'chain')
       assert.match(found!.message, /1 intermediate certificate; .*"CN=Throw-away Root"/)
+    })
+
+    /** Flags of a certificate below an intermediate that is different. */
+    const below = async (options: CertificateOptions) => {
+      const plant = await edge.authority.intermediate('Plant CA')
+      const different = await certify(edge.authority, plant, options)
+      return {
+        '--certificate': await file('plant.pem', certificatePem(await plant.issue(key.publicKey))),
+        '--intermediates': await file('chain.pem', certificatePem(different)),
+      }
+    }
+
+    const intermediates: [title: string, options: CertificateOptions, code: ErrorCode, says: RegExp][] = [
+      [
+        'has expired',
+        BAD_CERTIFICATES.expired,
+        'CERTIFICATE_EXPIRED',
+        /intermediate "CN=Plant CA" .* expired at .*fix: put the certificate that this CA has now in its place/,
+      ],
+      ['is none of a CA', { ca: false }, 'CERTIFICATE_UNSUITABLE', /"CN=Plant CA" .*lacks basicConstraints/],
+      [
+        'may sign no certificates',
+        { keyUsage: KeyUsageFlags.digitalSignature },
+        'CERTIFICATE_UNSUITABLE',
+        /lacks the key usage keyCertSign/,
+      ],
+    ]
+    for (const [title, options, code, says] of intermediates) {
+      it(`names an intermediate that ${title}`, async () => {
+        const diagnosis = await look(await below(options))
+        assertFails(diagnosis, 'chain', code, says)
+        assert.equal(statusOf(diagnosis, 'session'), 'skip')
+      })
+    }
+
+    it('warns of an intermediate that ends soon, once', async () => {
+      const diagnosis = await look(
+        await below({
+          notBefore: new Date(Date.now() - 200 * DAY),
+          notAfter: new Date(Date.now() + 3.5 * DAY),
+        }),
+      )
+      assertWarns(diagnosis, 'chain', /intermediate "CN=Plant CA", .*expires in 3 days/)
+      assert.equal(diagnosis.stderr, '')
+    })
+
+    it('warns of intermediates that do not lead anywhere from the certificate', async () => {
+      const other = await createAuthority('Elsewhere')
+      const chain = await file('elsewhere.pem', certificatePem(other.certificate))
+      assertWarns(
+        await look({ '--intermediates': chain }),
+        'chain',
+        /no certificate in .*elsewhere\.pem is of use.*"CN=Throw-away Root".*they are of "CN=Elsewhere"/,
+      )
     })
   })
 

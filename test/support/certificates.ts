@@ -4,7 +4,7 @@
  */
 
 import 'reflect-metadata'
-import { webcrypto } from 'node:crypto'
+import { webcrypto, X509Certificate } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
 
 type CryptoKeyPair = webcrypto.CryptoKeyPair
@@ -86,6 +86,17 @@ export async function createAuthority(
   const subject = `CN=${commonName}`
   const certificate = await sign(key.publicKey, { ...AUTHORITY, subject, ...options }, subject, key.keys)
   return authority(certificate, key)
+}
+
+/** Another certificate for the key and the name of an authority. */
+export function certify(
+  issuer: Authority,
+  subject: Authority,
+  options: CertificateOptions = {},
+): Promise<Uint8Array> {
+  const { subject: name, publicKey } = new X509Certificate(subject.certificate)
+  const spki = publicKey.export({ format: 'der', type: 'spki' })
+  return issuer.issue(spki, { ...AUTHORITY, subject: name, ...options })
 }
 
 /** A new key pair of the kind. */

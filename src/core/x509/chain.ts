@@ -5,7 +5,13 @@
 
 import { X509Certificate } from 'node:crypto'
 import { HoldfastError } from '../errors.js'
-import { type Certificate, describe, parseCertificate } from './certificate.js'
+import {
+  type Certificate,
+  type ClockFacts,
+  describe,
+  parseCertificate,
+  verifyValidity,
+} from './certificate.js'
 
 /**
  * Roles Anywhere takes chains of at most five certificates.
@@ -27,8 +33,7 @@ export function readCandidates(ders: readonly Uint8Array[]): Certificate[] {
 /**
  * The intermediates above `leaf`, nearest first: each found by issuer name and verified signature. The leaf
  * and self-signed roots are left out, since the service has the anchor; of several issuers the one that
- * expires last is taken. Neither validity nor the rules for CAs are checked. An empty list where no candidate
- * fits.
+ * expires last is taken. An empty list where no candidate fits. What {@link verifyAuthority} checks is not checked here.
  * @throws HoldfastError CERTIFICATE_UNSUITABLE if more than five are found
  */
 export function findChain(leaf: Certificate, candidates: readonly Certificate[]): Certificate[] {
@@ -52,7 +57,27 @@ export function findChain(leaf: Certificate, candidates: readonly Certificate[])
   }
 }
 
-function isIssuer(candidate: Certificate, subject: Certificate): boolean {
+const KEY_CERT_SIGN = 5
+
+/**
+ * Checks what every verifier asks of the certificate of a CA.
+ * @throws HoldfastError CERTIFICATE_UNSUITABLE, CERTIFICATE_EXPIRED, CLOCK_WRONG
+ * @see RFC 5280 §6.1.4 (k), (n)
+ */
+export function verifyAuthority(certificate: Certificate, clock: ClockFacts): void {
+  const { isCa, keyUsageBits } = certificate
+  if (!isCa || keyUsageBits?.has(KEY_CERT_SIGN) === false) {
+    const lack = isCa ? 'the key usage keyCertSign' : 'basicConstraints with CA:TRUE'
+    throw new HoldfastError(
+      'CERTIFICATE_UNSUITABLE',
+      `${describe(certificate)} is not the certificate of a CA, since it lacks ${lack}`,
+    )
+  }
+  verifyValidity(certificate, clock)
+}
+
+/** True if the key of `candidate` has signed `subject`, and its name says so. */
+export function isIssuer(candidate: Certificate, subject: Certificate): boolean {
   if (Buffer.compare(candidate.subject, subject.issuer) !== 0) return false
   try {
     return new X509Certificate(subject.der).verify(new X509Certificate(candidate.der).publicKey)

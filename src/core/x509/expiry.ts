@@ -1,6 +1,7 @@
 /** When a certificate wants to be renewed, so that a fleet does not stop on the day it ends. */
 
-import { type Certificate, describe } from './certificate.js'
+import { type Certificate, describe, formatTime } from './certificate.js'
+import { formatName } from './subject-name.js'
 
 const DAY_MS = 24 * 60 * 60 * 1000
 const WARNING_MS = 30 * DAY_MS
@@ -13,12 +14,32 @@ export type Lifetime = Pick<Certificate, 'serialNumber' | 'notBefore' | 'notAfte
  * last third of its time. Undefined before that, and once it has expired, which is an error of its own.
  */
 export function findExpiryWarning(certificate: Lifetime, now: Date): string | undefined {
-  const { notBefore, notAfter } = certificate
+  const end = findEnd(certificate, now)
+  if (end === undefined || certificate.notAfter < now) return undefined
+  return `${describe(certificate)} ${end}: renew it, for example with holdfast enroll NAME --renew`
+}
+
+/**
+ * What to say about those intermediates that end as soon as that, or have ended: then no session is given any more, however
+ * long the certificate below is valid.
+ */
+export function findIntermediateWarnings(intermediates: readonly Certificate[], now: Date): string[] {
+  return intermediates.flatMap((certificate) => {
+    const end = findEnd(certificate, now)
+    const name = JSON.stringify(formatName(certificate.subject))
+    return end === undefined
+      ? []
+      : `the intermediate ${name}, ${describe(certificate)}, ${end}: put the certificate that this CA has now in its place (--intermediates)`
+  })
+}
+
+/** `expires in 12 days, at …` or `expired at …`; undefined for what ends later. */
+function findEnd({ notBefore, notAfter }: Lifetime, now: Date): string | undefined {
   const leftMs = notAfter.getTime() - now.getTime()
   const lifetimeMs = notAfter.getTime() - notBefore.getTime()
-  if (leftMs < 0 || leftMs > Math.min(WARNING_MS, lifetimeMs / 3)) return undefined
-  const end = `${notAfter.toISOString().slice(0, 19)}Z`
-  return `${describe(certificate)} expires in ${formatTimeLeft(leftMs)}, at ${end}: renew it, for example with holdfast enroll NAME --renew`
+  if (leftMs > Math.min(WARNING_MS, lifetimeMs / 3)) return undefined
+  const when = `at ${formatTime(notAfter)}`
+  return leftMs < 0 ? `expired ${when}` : `expires in ${formatTimeLeft(leftMs)}, ${when}`
 }
 
 /** `12 days`, below two days `31 hours`, below two hours `90 minutes`; never more than is left. */

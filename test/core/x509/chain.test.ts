@@ -2,17 +2,10 @@
 
 import 'reflect-metadata'
 import assert from 'node:assert/strict'
-import { X509Certificate } from 'node:crypto'
-import { KeyUsageFlags } from '@peculiar/x509'
 import fc from 'fast-check'
 import { type Certificate, parseCertificate } from '../../../src/core/x509/certificate.js'
 import { findChain } from '../../../src/core/x509/chain.js'
-import {
-  type Authority,
-  type CertificateOptions,
-  createAuthority,
-  createFileKey,
-} from '../../support/certificates.js'
+import { type Authority, certify, createAuthority, createFileKey } from '../../support/certificates.js'
 import {
   commonName,
   element,
@@ -40,17 +33,6 @@ function assertChain(
     }),
     { numRuns: 20 },
   )
-}
-
-/** Another certificate for the key and the name of an authority. */
-function certify(
-  issuer: Authority,
-  subject: Authority,
-  options: CertificateOptions = {},
-): Promise<Uint8Array> {
-  const { subject: name, publicKey } = new X509Certificate(subject.certificate)
-  const spki = publicKey.export({ format: 'der', type: 'spki' })
-  return issuer.issue(spki, { subject: name, ca: true, keyUsage: KeyUsageFlags.keyCertSign, ...options })
 }
 
 describe('findChain', () => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { findExpiryWarning, formatTimeLeft } from '../../../src/core/x509/expiry.js'
+import { parseCertificate } from '../../../src/core/x509/certificate.js'
+import { findExpiryWarning, findIntermediateWarnings, formatTimeLeft } from '../../../src/core/x509/expiry.js'
+import { createAuthority } from '../../support/certificates.js'
 
 const DAY = 86_400_000
 const END = new Date('2026-06-30T12:00:00Z')
@@ -34,6 +36,19 @@ describe('findExpiryWarning', () => {
   it('ends with the certificate', () => {
     assert.match(warn(0) ?? '', /in 0 minutes/)
     assert.equal(warn(-0.001), undefined)
+  })
+})
+
+describe('findIntermediateWarnings', () => {
+  it('says which of them end soon, or have ended', async () => {
+    const { certificate } = await createAuthority('Plant CA')
+    const parsed = parseCertificate(certificate)
+    const warn = (daysLeft: number) =>
+      findIntermediateWarnings([parsed], new Date(parsed.notAfter.getTime() - daysLeft * DAY))
+    assert.deepEqual(warn(31), [])
+    const [soon, late] = [warn(3.5), warn(-1)]
+    assert.match(soon.join(), /^the intermediate "CN=Plant CA", .* expires in 3 days, at .*--intermediates/)
+    assert.match(late.join(), /^the intermediate "CN=Plant CA", .* expired at /)
   })
 })
 
