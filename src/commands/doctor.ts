@@ -68,6 +68,7 @@ export async function run(argv: DoctorArguments, context: Context): Promise<void
     warn: (text) => context.stderr(`warning: ${text}`),
     debug: argv.debug ? (text) => context.stderr(`debug: ${text}`) : undefined,
     verifyTls: argv.verifySsl,
+    name: argv.name,
     login: argv.login,
     session: argv.session,
   })

@@ -5,39 +5,57 @@
 import { isAbsolute } from 'node:path'
 import type { ProcessProfile } from '../core/aws-files/aws-config.js'
 import { splitCommand } from '../core/aws-files/command-line.js'
+import { mergeIdentity } from '../core/config/identity.js'
 import {
   type AwsFiles,
   findCommandTroubles,
+  findFileTroubles,
   findHoldfastProfiles,
   findKeyTroubles,
   findVariableTroubles,
 } from '../core/doctor/aws-diagnosis.js'
 import type { Examination, Examined, Trouble } from '../core/doctor/diagnosis.js'
-import { listed, quoted, shown, tell } from '../core/doctor/told.js'
+import { findArguments, parseProcessArguments } from '../core/doctor/process-arguments.js'
+import { listed, quoted, saidBy, shown, tell } from '../core/doctor/told.js'
+import { HoldfastError } from '../core/errors.js'
+import { mayHaveAgent } from '../io/agent-socket/presence.js'
 import { awsConfigPath, awsCredentialsPath } from '../io/aws-files.js'
+import { loadIdentity } from '../io/config-file.js'
 import { readTextFile } from '../io/edited-file.js'
 import { isExecutable, isOnPath } from '../io/executable.js'
+import { parseSession } from '../provider.js'
 
 /** Whose files they are, and how this program was started. */
 export interface AwsFileOptions {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly programPath: string
+  readonly uid: number
+  /** The identity that all is about, if it has a name. */
+  readonly name?: string | undefined
 }
 
 /** Makes the checks. */
 export async function checkAwsFiles(examination: Examination, options: AwsFileOptions): Promise<void> {
-  const { env, programPath } = options
-  const found = await examination.check('aws-files', {}, () => readFiles(env, programPath))
+  const { env } = options
+  const found = await examination.check('aws-files', {}, () => readFiles(options))
   await examination.check('aws-keys', { found }, ({ found: { files, profiles } }) => ({
     value: undefined,
     message: tell`no other keys win over credential_process`,
     troubles: profiles.flatMap((profile) => findKeyTroubles(profile, files)),
   }))
   await examination.check('aws-command', { found }, async ({ found: { profiles } }) => {
-    const troubles = profiles.flatMap(findCommandTroubles)
-    for (const { name, command } of profiles)
-      troubles.push(...(await findProgramTroubles(name, command, env)))
-    return { value: undefined, message: tell`all SDKs read each command alike`, troubles }
+    const troubles: Trouble[] = []
+    for (const profile of profiles) {
+      const found = findCommandTroubles(profile)
+      // Of a line that not all read alike nobody knows the words.
+      if (found.length === 0) found.push(...(await findArgumentTroubles(profile, options)))
+      troubles.push(...found, ...(await findProgramTroubles(profile.name, profile.command, env)))
+    }
+    return {
+      value: undefined,
+      message: tell`all SDKs read each command alike, and each names what it needs`,
+      troubles,
+    }
   })
   await examination.check('aws-environment', {}, () => ({
     value: undefined,
@@ -52,17 +70,58 @@ interface FoundProfiles {
   readonly profiles: readonly ProcessProfile[]
 }
 
-async function readFiles(env: AwsFileOptions['env'], programPath: string): Promise<Examined<FoundProfiles>> {
+async function readFiles({ env, programPath, name }: AwsFileOptions): Promise<Examined<FoundProfiles>> {
   const [configPath, credentialsPath] = [awsConfigPath(env), awsCredentialsPath(env)]
   const [config, credentials] = [await readTextFile(configPath), await readTextFile(credentialsPath)]
   const files = { configPath, config, credentialsPath, credentials }
   const profiles = findHoldfastProfiles(files, programPath)
   const names = listed(profiles.map(({ name }) => quoted(name)))
+  const places = tell`${shown(configPath)} and ${shown(credentialsPath)}`
   const message =
     profiles.length === 0
-      ? tell`no profile in ${shown(configPath)} and ${shown(credentialsPath)} runs holdfast`
-      : tell`in ${shown(configPath)} and ${shown(credentialsPath)} holdfast is run by ${names}`
-  return { value: { files, profiles }, message }
+      ? tell`no profile in ${places} runs holdfast`
+      : tell`in ${places} holdfast is run by ${names}`
+  const troubles = findFileTroubles(files)
+  if (name !== undefined && !profiles.some(({ command }) => splitCommand(command).words.includes(name))) {
+    troubles.push({
+      status: 'warn',
+      message: tell`no profile in ${places} runs holdfast for the identity ${quoted(name)}`,
+      fix: tell`holdfast configure ${shown(name)}, unless programs get its credentials from holdfast serve or holdfast update`,
+    })
+  }
+  return { value: { files, profiles }, message, troubles }
+}
+
+/** Whether the command would come as far as to the token. */
+async function findArgumentTroubles(
+  { name: profile, command }: ProcessProfile,
+  { env, uid, programPath }: AwsFileOptions,
+): Promise<Trouble[]> {
+  const words = findArguments(splitCommand(command).words, programPath)
+  if (words === undefined) return []
+  try {
+    const { name, flags, config: configFile, agent, agentDir } = parseProcessArguments(words)
+    const isAgents = agent && mayHaveAgent(env, agentDir)
+    const identity =
+      name === undefined
+        ? flags
+        : await loadIdentity(name, { env, uid, configFile }).catch((error: HoldfastError) => {
+            // The configuration of a system agent need not be everybody's to read.
+            if (!isAgents || !/^CONFIG_(UNREADABLE|NOT_FOUND)$/.test(error.code)) throw error
+          })
+    if (identity !== undefined) parseSession(mergeIdentity(flags, identity), env)
+    return []
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error
+    return [
+      {
+        status: 'fail',
+        code: error.code,
+        message: tell`the credential_process of profile ${quoted(profile)} gives no credentials: ${saidBy(error)}`,
+        fix: tell`correct the line, or have holdfast configure NAME write it`,
+      },
+    ]
+  }
 }
 
 async function findProgramTroubles(

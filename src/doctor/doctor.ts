@@ -23,6 +23,8 @@ import { checkTokenKey, parseObjectUris, type TokenKey } from './token.js'
 /** What the checks need of the process and of the person. */
 export interface DoctorSurroundings extends Omit<Surroundings, 'onCertificate'> {
   readonly programPath: string
+  /** Of the identity, if it has one. */
+  readonly name?: string | undefined
   /** False: nothing is tried with a PIN. */
   readonly login: boolean
   /** False: no session is asked for. */
@@ -63,7 +65,7 @@ export async function examine(
       tell`left out, by ${shown(surroundings.login ? '--no-session' : '--no-login')}`,
     )
   }
-  await checkAwsFiles(examination, surroundings)
+  await checkAwsFiles(examination, { ...surroundings, name: identity.passed ? surroundings.name : undefined })
 }
 
 function checkKey(

@@ -3,6 +3,7 @@
  * service and AWS files. The built program with a key in a file, and the emulator; tokens are in doctor-token.test.ts.
  */
 
+import 'reflect-metadata'
 import assert from 'node:assert/strict'
 import { chmod, mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -29,7 +30,7 @@ import {
   run,
   statusOf,
 } from '../support/diagnosis.js'
-import { createEdge, type Edge } from '../support/edge.js'
+import { createEdge, credentialProcess, type Edge } from '../support/edge.js'
 import { type Peer, startBytesPeer, startHttpPeer, startProxyPeer } from '../support/peers.js'
 import { type ProgramOptions, runHoldfast } from '../support/program.js'
 import { createSoftHsmToken } from '../support/softhsm.js'
@@ -613,8 +614,15 @@ describe('holdfast doctor', () => {
   })
 
   describe("on the user's AWS files", () => {
+    /** Holdfast's own file, with the identity edge. */
+    let config: string
     /** Looks with these files in the home; everything else is well. */
-    async function lookAt(texts: { config?: string; credentials?: string; env?: Record<string, string> }) {
+    async function lookAt(texts: {
+      config?: string
+      credentials?: string
+      env?: Record<string, string>
+      name?: string
+    }) {
       const home = await mkdtemp(join(edge.token.directory, 'home-'))
       await mkdir(join(home, '.aws'), { mode: 0o700 })
       for (const name of ['config', 'credentials'] as const) {
@@ -624,9 +632,22 @@ describe('holdfast doctor', () => {
       await mkdir(join(home, 'bin'))
       await writeFile(join(home, 'bin/holdfast'), '#!/bin/sh\n', { mode: 0o755 })
       const env = { PATH: `${join(home, 'bin')}:/usr/bin:/bin`, ...texts.env }
-      return look({}, { home, env, more: ['--no-session'] })
+      const options = { home, env, more: ['--no-session'] }
+      if (texts.name === undefined) return look({}, options)
+      const named = ['doctor', '--json', texts.name, '--config', config, ...options.more]
+      return run(named, { ...options, env: { ...edge.env, ...env } })
     }
-    const LINE = 'credential_process = holdfast credential-process edge\n'
+    let LINE: string
+    before(async () => {
+      const keys = [
+        ...credentialProcess(edge, files)
+          .join(' ')
+          .matchAll(/--([a-z-]+) (\S+)/g),
+      ]
+      const lines = keys.map(([, key, value]) => `${key} = ${JSON.stringify(value)}\n`)
+      config = await file('aws.toml', `[identity.edge]\n${lines.join('')}`)
+      LINE = `credential_process = holdfast credential-process edge --config ${config}\n`
+    })
     const SECRET = 'Zq7canaryZq7canaryZq7canaryZq7canaryZq7c'
 
     it('finds nothing wrong with what holdfast configure writes', async () => {
@@ -657,6 +678,68 @@ describe('holdfast doctor', () => {
       )
       assert.doesNotMatch(diagnosis.stdout + diagnosis.stderr, /canary/)
     })
+
+    const broken: [title: string, config: (line: string) => string, says: RegExp][] = [
+      [
+        'a header that is not closed',
+        (line) => `[default]\nregion = x\n[profile edge\n${line}`,
+        /line 3 of .*config is neither \[section\] nor key = value, and the AWS CLI and boto3 refuse/,
+      ],
+      ['a line that is nothing', (line) => `foo\n[profile edge]\n${line}`, /line 1 .* before the first/],
+      [
+        'a second section of one name',
+        (line) => `[profile edge]\n${line}[profile edge]\n`,
+        /line 3 .* begins \[profile edge\] a second time/,
+      ],
+      [
+        'a second line of one key',
+        (line) => `[profile edge]\n${line}${line}`,
+        /line 3 .* sets credential_process a second time/,
+      ],
+      [
+        'a key that is indented below another one',
+        (line) => `[profile edge]\nregion = x\n  ${line}`,
+        /line 3 .* begins with blanks, .*fix: take away the blanks/,
+      ],
+    ]
+    for (const [title, make, says] of broken) {
+      it(`names ${title}`, async () => {
+        assertFails(await lookAt({ config: make(LINE) }), 'aws-files', 'CONFIG_INVALID', says)
+      })
+    }
+
+    for (const header of ['edge', 'Profile edge', ' profile edge ']) {
+      it(`warns of [${header}], which is no profile`, async () => {
+        assertWarns(
+          await lookAt({ config: `[${header}]\n${LINE}` }),
+          'aws-files',
+          /is not taken for a profile; fix: write \[profile edge\]/,
+        )
+      })
+    }
+
+    it('warns if no profile runs holdfast for the identity that was named', async () => {
+      const says = /no profile in .* runs holdfast for the identity "edge"; fix: holdfast configure edge/
+      assertWarns(await lookAt({ name: 'edge' }), 'aws-files', says)
+      const config = `[profile edge]\n${LINE}`
+      assert.equal(statusOf(await lookAt({ name: 'edge', config }), 'aws-files'), 'ok')
+      const other = config.replace('process edge', 'process other')
+      const { findings } = await lookAt({ name: 'edge', config: other })
+      assert.match(findings.find(({ check }) => check === 'aws-files')!.message, /for the identity "edge"$/)
+    })
+
+    const wrong: [title: string, from: string, to: string, code: ErrorCode, says: RegExp][] = [
+      ['an identity that is not there', 'process edge', 'process edeg', 'CONFIG_NOT_FOUND', /"edeg"/],
+      ['a command that is none', 'credential-process', 'credential-proces', 'USAGE', /"credential-proces"/],
+      ['a flag that is none', '--config', '--conf', 'USAGE', /there is no flag --conf;/],
+      ['a role that is none', '--config', '--role-arn arn:x --config', 'ARN_INVALID', /role/],
+    ]
+    for (const [title, from, to, code, says] of wrong) {
+      it(`names ${title} in credential_process`, async () => {
+        const diagnosis = await lookAt({ config: `[profile edge]\n${LINE.replace(from, to)}` })
+        assertFails(diagnosis, 'aws-command', code, says)
+      })
+    }
 
     it('names another key that wins in the config file', async () => {
       const config = `[profile edge]\nrole_arn = arn:aws:iam::111122223333:role/x\n${LINE}`
@@ -713,7 +796,7 @@ describe('holdfast doctor', () => {
     }
 
     it('warns of a program that is not there', async () => {
-      const config = '[profile edge]\ncredential_process = /opt/none/holdfast credential-process edge\n'
+      const config = `[profile edge]\n${LINE.replace('holdfast', '/opt/none/holdfast')}`
       assertWarns(
         await lookAt({ config }),
         'aws-command',

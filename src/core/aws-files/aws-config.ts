@@ -58,6 +58,15 @@ export interface ProcessProfile {
   readonly command: string
 }
 
+/** What stands between the brackets of a section that has a `credential_process` and that SDKs take for no profile. */
+export function listStraySections(config: string): string[] {
+  return listSections(config).filter((header) => {
+    // Python's SDKs do not take blanks away.
+    const isProfile = header === header.trim() && findProfileName(header) !== undefined
+    return !isProfile && findValue(config, (other) => other === header, 'credential_process') !== undefined
+  })
+}
+
 /** The profiles of both files that have a `credential_process`. */
 export function listProcessProfiles(config: string, credentials: string): ProcessProfile[] {
   const inConfig = listSections(config).flatMap((header) => findProfileName(header) ?? [])

@@ -26,6 +26,48 @@ export function listSections(text: string): string[] {
   return parseLines(text).flatMap(({ kind, name }) => (kind === 'section' ? [name] : []))
 }
 
+/** A line because of which a file, or a key in it, is not read. */
+export interface IniFault {
+  /** From 1. */
+  readonly line: number
+  /**
+   * Python's configparser refuses the whole file: a line that is `neither` section nor key, one `outside` of all sections, a
+   * `second section` or a `second key` of one name in a section. It takes a `deeper` line for a part of the value above it.
+   */
+  readonly kind: 'neither' | 'outside' | 'second section' | 'second key' | 'deeper'
+  /** Of the section or the key. */
+  readonly name: string
+}
+
+/**
+ * The first such line, or undefined.
+ * @param key in lowercase: deeper lines that look as if they were to set it are faults
+ * @see https://docs.python.org/3/library/configparser.html (`strict`)
+ */
+export function findIniFault(text: string, key: string): IniFault | undefined {
+  const sections = new Set<string>()
+  let keys: Set<string> | undefined
+  for (const [index, { kind, name, value }] of parseLines(text).entries()) {
+    const fault = (kind: IniFault['kind'], what = name): IniFault => ({ line: index + 1, kind, name: what })
+    // Python does not take the byte order mark for blank.
+    if (index === 0 && text.startsWith(BYTE_ORDER_MARK)) return fault('outside')
+    if (kind === 'section') {
+      if (sections.has(name) && name !== 'DEFAULT') return fault('second section')
+      sections.add(name)
+      keys = new Set()
+    } else if (kind === 'continuation') {
+      const deeper = classify(value)
+      if (deeper.kind === 'key' && deeper.name === key) return fault('deeper', key)
+    } else if (kind === 'key' || kind === 'other') {
+      if (keys === undefined) return fault('outside')
+      if (kind === 'other') return fault('neither')
+      if (keys.has(name)) return fault('second key')
+      keys.add(name)
+    }
+  }
+  return undefined
+}
+
 /**
  * The value of a key, its lines joined by LF, or undefined. Where section or key stand twice, the last one
  * counts.

@@ -10,9 +10,11 @@ import {
   findWinningKey,
   formatCommand,
   listProcessProfiles,
+  listStraySections,
   type ProcessProfile,
 } from '../aws-files/aws-config.js'
 import { type Hazard, splitCommand } from '../aws-files/command-line.js'
+import { findIniFault, type IniFault } from '../aws-files/ini.js'
 import { HoldfastError } from '../errors.js'
 import { PIN_VALUE } from '../printable.js'
 import type { Trouble } from './diagnosis.js'
@@ -31,6 +33,43 @@ export function findHoldfastProfiles(files: AwsFiles, programPath: string): Proc
   return listProcessProfiles(files.config, files.credentials).filter(({ command }) => {
     return /\bholdfast\b/.test(command) || command.includes(programPath)
   })
+}
+
+/** Lines and sections of the files because of which SDKs do not find a profile. */
+export function findFileTroubles(files: AwsFiles): Trouble[] {
+  const { configPath, config, credentialsPath, credentials } = files
+  const faults = [
+    [configPath, findIniFault(config, 'credential_process')],
+    [credentialsPath, findIniFault(credentials, 'credential_process')],
+  ] as const
+  return [
+    ...faults.flatMap(([path, fault]) => (fault === undefined ? [] : describeFault(shown(path), fault))),
+    ...listStraySections(config).map((header): Trouble => {
+      const name = header.trim().replace(/^profile\s+/i, '')
+      return {
+        status: 'warn',
+        message: tell`[${shown(header)}] in ${shown(configPath)} has a credential_process, and is not taken for a profile`,
+        fix: tell`write [${name === 'default' ? tell`default` : tell`profile ${shown(name)}`}]`,
+      }
+    }),
+  ]
+}
+
+function describeFault(path: Told, { line, kind, name }: IniFault): Trouble {
+  const what: Readonly<Record<IniFault['kind'], Told>> = {
+    neither: tell`is neither [section] nor key = value`,
+    outside: tell`stands before the first [section], or the file begins with a byte order mark`,
+    'second section': tell`begins [${shown(name)}] a second time`,
+    'second key': tell`sets ${shown(name)} a second time in its section`,
+    deeper: tell`begins with blanks, so its ${shown(name)} is taken for a part of the value above it`,
+  }
+  const message = tell`line ${line} of ${path} ${what[kind]}`
+  return {
+    status: 'fail',
+    code: 'CONFIG_INVALID',
+    message: kind === 'deeper' ? message : tell`${message}, and the AWS CLI and boto3 refuse the whole file`,
+    fix: kind === 'deeper' ? tell`take away the blanks` : tell`correct or remove that line`,
+  }
 }
 
 /** Keys of the profile because of which SDKs do not run its command. */
@@ -78,7 +117,7 @@ const SHELL_SDKS = tell`a shell, to which the AWS SDKs for JavaScript, Go, Java,
 export function findCommandTroubles(profile: ProcessProfile): Trouble[] {
   const { words, hazards } = splitCommand(profile.command)
   const named = tell`the credential_process of profile ${quoted(profile.name)}`
-  const fix = suggestCommand(words)
+  const fix = suggestCommand(words, hazards)
   const fail = (message: Told): Trouble => ({ status: 'fail', code: 'CONFIG_INVALID', message, fix })
   const troubles = hazards.map(({ kind, character }): Trouble => {
     if (kind === 'pattern') {
@@ -93,19 +132,26 @@ export function findCommandTroubles(profile: ProcessProfile): Trouble[] {
   return troubles
 }
 
+const CONFIGURE = tell`put the values into [identity.NAME] of the configuration file, and run: holdfast configure NAME`
+
 const DESCRIPTIONS: Readonly<Record<Exclude<Hazard['kind'], 'pattern'>, (character: Told) => Told>> = {
   continued: () => tell`goes on in a further line, and AWS config files have no line continuation`,
   unclosed: (mark) => tell`has a quotation mark ${mark} that is not closed, and no SDK can split it`,
   operator: (mark) =>
-    tell`has ${mark} outside of quotation marks, where ${SHELL_SDKS} ends the command; the AWS CLI and boto3 do not`,
+    tell`has ${mark} outside of quotation marks, where ${SHELL_SDKS} ${/[<>]/.test(mark) ? tell`redirects what is read or written` : tell`ends the command`}; the AWS CLI and boto3 do not`,
   expanded: (mark) =>
     tell`has ${mark}, for which ${SHELL_SDKS} puts something else; the AWS CLI and boto3 take it as it stands`,
   comment: (mark) =>
     tell`has ${mark} behind a blank, where some SDKs take the rest of the line for a comment`,
 }
 
-/** The line as it should be. */
-function suggestCommand(words: readonly string[]): Told {
+/** The line as it should be, as far as that can be told: what a shell was to do is for no SDK. */
+function suggestCommand(given: readonly string[], hazards: readonly Hazard[]): Told {
+  const comment = given.findIndex((word) => /^[#;]/.test(word))
+  const words = comment === -1 ? given : given.slice(0, comment)
+  const isForShell =
+    hazards.some(({ character }) => '~<>|'.includes(character)) || words.some((word) => /^[;&]+$/.test(word))
+  if (isForShell) return CONFIGURE
   const whole = findContinuedCommand(words)?.words ?? words
   const withoutPin = whole.map((word) =>
     word.replaceAll(new RegExp(`${PIN_VALUE}[^&]*`, 'gi'), 'pin-source=file:PATH'),
@@ -114,6 +160,6 @@ function suggestCommand(words: readonly string[]): Told {
     return tell`credential_process = ${shown(formatCommand(withoutPin), 2000)}`
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error
-    return tell`put the values into [identity.NAME] of the configuration file, and run: holdfast configure NAME`
+    return CONFIGURE
   }
 }

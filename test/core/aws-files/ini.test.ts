@@ -5,7 +5,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { editSection, findComment, findValue, setValue } from '../../../src/core/aws-files/ini.js'
+import {
+  editSection,
+  findComment,
+  findIniFault,
+  findValue,
+  setValue,
+} from '../../../src/core/aws-files/ini.js'
 import { run } from '../../support/command.js'
 
 const isA = (header: string) => header === 'profile a'
@@ -311,6 +317,56 @@ print(judged)
     try {
       await writeFile(join(folder, 'cases.json'), JSON.stringify(judged))
       assert.ok(Number(await run('python3', ['-c', judge, join(folder, 'cases.json')])) > 500)
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+})
+
+describe('findIniFault', () => {
+  const cases: [text: string, line: number, kind: string, name: string][] = [
+    ['[a]\nk = 1\n\nfoo\n', 4, 'neither', ''],
+    ['[profile edge\n', 1, 'outside', ''],
+    ['[a]\n[b\n', 2, 'neither', ''],
+    ['[a]\n= 1\n', 2, 'neither', ''],
+    ['# c\nk = 1\n', 2, 'outside', 'k'],
+    ['\u{feff}[a]\n', 1, 'outside', 'a'],
+    ['[a]\n[b]\n[a]\n', 3, 'second section', 'a'],
+    ['[a]\nKey = 1\nkey: 2\n', 3, 'second key', 'key'],
+    ['[a]\nregion = x\n  credential_process = y\n', 3, 'deeper', 'credential_process'],
+  ]
+  for (const [text, line, kind, name] of cases) {
+    it(`finds ${kind} in ${JSON.stringify(text)}`, () => {
+      assert.deepEqual(findIniFault(text, 'credential_process'), { line, kind, name })
+    })
+  }
+
+  it('finds none where there is none', () => {
+    for (const text of ['', '# c\n', '[a]\nk = 1\n  more\n[b]\nk = 1\n', '  [a]\n  k = 1\n']) {
+      assert.equal(findIniFault(text, 'credential_process'), undefined)
+    }
+  })
+
+  it('finds one exactly where Python’s configparser refuses the file', async () => {
+    const judged = files.filter((text) => !/\\[ \r]*\n\s*-/.test(text))
+    const cases = fc.sample(judged, 1000).map((text) => [text, findIniFault(text, 'none') !== undefined])
+    const judge = `
+import configparser, io, json, sys
+counts = {True: 0, False: 0}
+for text, refused in json.load(open(sys.argv[1])):
+    try:
+        configparser.RawConfigParser().read_file(io.StringIO(text, newline=None))
+        found = False
+    except configparser.Error:
+        found = True
+    assert found == refused, (text, found)
+    counts[found] += 1
+print(min(counts.values()))
+`
+    const folder = await mkdtemp(join(tmpdir(), 'holdfast-ini-'))
+    try {
+      await writeFile(join(folder, 'cases.json'), JSON.stringify(cases))
+      assert.ok(Number(await run('python3', ['-c', judge, join(folder, 'cases.json')])) > 50)
     } finally {
       await rm(folder, { recursive: true })
     }

@@ -62,10 +62,30 @@ describe('findCommandTroubles', () => {
     )
   })
 
+  it('leaves a comment out of it', () => {
+    for (const comment of ['# my key', '; my key']) {
+      const fixes = troublesOf(`holdfast credential-process edge ${comment}`).map(({ fix }) => fix)
+      assert.equal(fixes[0], 'credential_process = holdfast credential-process edge')
+    }
+  })
+
   it('suggests the configuration file for what cannot stand in such a line', () => {
+    for (const line of [
+      'holdfast --config $HOME/x',
+      '~/bin/holdfast credential-process edge',
+      'holdfast credential-process edge 2>/dev/null',
+      'holdfast credential-process edge | cat',
+      'true && holdfast credential-process edge',
+    ]) {
+      const fixes = troublesOf(line).map(({ fix }) => fix ?? '')
+      assert.match(fixes[0] ?? '', /\[identity\.NAME\].*holdfast configure/, line)
+    }
+  })
+
+  it('says what a shell makes of a redirection', () => {
     assert.match(
-      troublesOf('holdfast --config $HOME/x')[0]?.fix ?? '',
-      /\[identity\.NAME\].*holdfast configure/,
+      troublesOf('holdfast credential-process edge 2>x')[0]!.message,
+      /has ">" .* redirects what is read or written;/,
     )
   })
 
