@@ -25,15 +25,14 @@ export interface ProfileKeeperParts {
   /** Says what went well. */
   readonly say: (text: string) => Promise<void>
   readonly warn: (text: string) => void
+  /** Has `renew` called when somebody wants a new set. */
+  readonly onHangup: (renew: () => void) => void
   /** Ends the work; the profile stays as it is. */
   readonly signal: AbortSignal
 }
 
 /** How often the file is compared with what it should have, at least: a write that failed is tried again then. */
 const TICK_MS = 15_000
-
-/** How long after a failure that will not pass by itself it is tried again: somebody may have mended it. */
-const MENDED_AFTER_MS = 5 * 60 * 1000
 
 /**
  * Runs until `signal`.
@@ -48,7 +47,7 @@ export async function keepProfile(parts: ProfileKeeperParts): Promise<void> {
     isUnattended: () => true,
     onRefreshed: bell.ring,
     onFailed: (error, retryInMs) => {
-      if (!signal.aborted) warn(describeFailure(error, retryInMs ?? MENDED_AFTER_MS))
+      if (!signal.aborted) warn(describeFailure(error, retryInMs))
       bell.ring()
     },
   })
@@ -71,14 +70,12 @@ export async function keepProfile(parts: ProfileKeeperParts): Promise<void> {
     written = credentials
   }
 
+  parts.onHangup(refresher.renew)
   refresher.start()
   try {
     while (!signal.aborted) {
       const { failure } = refresher.state
-      if (failure !== undefined && !isTransient(failure.error)) {
-        if (!isProven) throw failure.error
-        if (clock.now().getTime() - failure.at.getTime() >= MENDED_AFTER_MS) refresher.renew()
-      }
+      if (!isProven && failure !== undefined && !isTransient(failure.error)) throw failure.error
       const isDone = await bringUpToDate().then(
         () => true,
         (error) => {
@@ -103,9 +100,11 @@ function leftMs(credentials: Credentials | undefined, clock: Clock): number {
   return Math.max(credentials.expiration.getTime() - clock.now().getTime(), 0)
 }
 
-function describeFailure(error: unknown, retryInMs: number): string {
+function describeFailure(error: unknown, retryInMs: number | undefined): string {
   const what = error instanceof HoldfastError ? `${error.message} (${error.code})` : String(error)
-  return `${what}; the next try is in ${Math.ceil(retryInMs / 1000)} s`
+  const next =
+    retryInMs === undefined ? 'made when it is told to with SIGHUP' : `in ${Math.ceil(retryInMs / 1000)} s`
+  return `${what}; the next try is ${next}`
 }
 
 /** Wakes the one who waits; rung while nobody waits, the next does not wait at all. */

@@ -35,7 +35,7 @@ export interface RefresherParts {
   /** From 0 to 1. */
   readonly random: () => number
   readonly onRefreshed?: (credentials: Credentials) => void
-  /** @param retryInMs when it is tried again by itself; undefined if not before something changes */
+  /** @param retryInMs when it is tried again by itself; undefined if not before something changes or somebody asks */
   readonly onFailed?: (error: unknown, retryInMs: number | undefined) => void
 }
 

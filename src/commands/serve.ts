@@ -107,6 +107,7 @@ export async function run(argv: ServeArguments, context: Context): Promise<void>
   const since = context.now()
   const parts = createParts(argv, context, log, bare)
   const agent = await createAgent(parts)
+  context.onHangup(() => void agent.reload())
   const report = (only?: string) => createReport(agent, ledger, { ...context, since }, only)
   const manager = createServiceManager({ ...context, onError: (message) => log('warning', { message }) })
   const onFault = (place: string, error: unknown) => log('error', { place, ...describeError(error) })
@@ -137,7 +138,6 @@ export async function run(argv: ServeArguments, context: Context): Promise<void>
       onFault,
     })
     agent.start()
-    context.onHangup(() => void agent.reload())
     if (argv.metricsPort !== undefined) {
       const { openMetricsDoor } = await import('../agent/metrics-door.js')
       metrics = await openMetricsDoor({

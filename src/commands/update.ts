@@ -54,7 +54,7 @@ export function builder(argv: Argv): Argv {
 }
 
 /**
- * Runs until SIGTERM or SIGINT ends it; what is in the file then stays there.
+ * Runs until SIGTERM or SIGINT ends it; what is in the file then stays there. SIGHUP has it get a new set.
  * @throws HoldfastError of every kind until there is a first set, and with `--once`
  */
 export async function run(argv: UpdateArguments, context: Context): Promise<void> {
@@ -89,6 +89,11 @@ export async function run(argv: UpdateArguments, context: Context): Promise<void
     random: Math.random,
     say,
     warn: (text) => context.stderr(`warning: profile ${argv.profile}: ${text}`),
+    onHangup: (renew) =>
+      context.onHangup(() => {
+        singleTry.forget()
+        renew()
+      }),
     signal: context.signal,
   })
 }

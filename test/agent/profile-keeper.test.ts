@@ -25,6 +25,7 @@ describe('keepProfile', () => {
       fileFault: undefined as ErrorCode | undefined,
       said: [] as string[],
       warnings: [] as string[],
+      renew: () => {},
       ended: Promise.resolve(),
     }
     const provider = async (): Promise<Credentials> => {
@@ -49,6 +50,9 @@ describe('keepProfile', () => {
       random: () => 0,
       say: async (said) => void world.said.push(said),
       warn: (warning) => world.warnings.push(warning),
+      onHangup: (renew) => {
+        world.renew = renew
+      },
       signal: interrupt.signal,
     })
     stop = async () => {
@@ -92,12 +96,28 @@ describe('keepProfile', () => {
     assert.match(idOf(world)!, /^ASIA/)
   })
 
-  it('goes on trying every five minutes where a failure does not pass by itself', async () => {
+  it('gets a new set when it is told to, also where it would not try by itself', async () => {
+    const world = setUp()
+    await settle()
+    world.fault = 'LOGIN_FAILED'
+    world.renew()
+    await world.clock.pass(30 * MINUTE)
+    assert.equal(world.sessions, 2)
+    assert.deepEqual(world.warnings, [
+      'no session (LOGIN_FAILED); the next try is made when it is told to with SIGHUP',
+    ])
+    world.fault = undefined
+    world.renew()
+    await settle()
+    assert.equal(idOf(world), 'ASIA3')
+  })
+
+  it('goes on trying every five minutes at most where a failure does not pass by itself', async () => {
     const world = setUp()
     await settle()
     world.fault = 'REFUSED_ROLE'
     await world.clock.pass(60 * MINUTE)
-    assert.ok(world.sessions >= 4 && world.sessions <= 6, `${world.sessions} sessions`)
+    assert.ok(world.sessions >= 4 && world.sessions <= 12, `${world.sessions} sessions`)
     world.fault = undefined
     await world.clock.pass(6 * MINUTE)
     assert.equal(idOf(world), `ASIA${world.sessions}`)

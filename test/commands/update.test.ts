@@ -143,6 +143,15 @@ describe('holdfast update', function () {
     }
   })
 
+  it('gets a new set with SIGHUP', async () => {
+    const daemon = await start('--profile', 'edge')
+    const text = await read()
+    daemon.child.kill('SIGHUP')
+    await until(async () => daemon.output().match(/wrote credentials/g)!.length === 2)
+    assert.notEqual(await read(), text)
+    assert.equal((await daemon.stop()).status, 0)
+  })
+
   it('waits for a service that is not there yet', async () => {
     edge.emulator.faults.failNext('unavailable', 4)
     const daemon = await startHoldfast(args(), {

@@ -24,15 +24,23 @@ export function planAttendedRefresh(lifetimeMs: number): number {
 
 const FIRST_RETRY_MS = 5000
 const LAST_RETRY_MS = 5 * 60 * 1000
+/** New roles and policies are not known everywhere at once. */
+const ROLE_RETRY_MS = 30_000
 
 /**
- * How long after a failure the next try comes by itself: after about 5, 10, 20 … seconds, and at last every five minutes.
- * Undefined where a try would only fail again.
+ * How long after a failure the next try comes by itself: of one that may pass after about 5, 10, 20 … seconds, and at last,
+ * as of any other, which somebody may have mended, every five minutes. A PIN that was refused is not shown to the token
+ * again by that: whoever guards PINs remembers it. Not so one that was good before, where there is no saying why the
+ * login failed: then undefined.
  * @param failures how many there have been in a row, this one counted
  */
 export function planRetry(error: unknown, failures: number, random: number): number | undefined {
-  if (!isTransient(error)) return undefined
-  return Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LAST_RETRY_MS) * (0.5 + random / 2)
+  const code = error instanceof HoldfastError ? error.code : undefined
+  if (code === 'LOGIN_FAILED') return undefined
+  let delayMs = LAST_RETRY_MS
+  if (isTransient(error)) delayMs = Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LAST_RETRY_MS)
+  else if (code === 'REFUSED_ROLE' && failures === 1) delayMs = ROLE_RETRY_MS
+  return delayMs * (0.5 + random / 2)
 }
 
 /** How long after a failure whoever asks is told of it, instead of starting another try. */
@@ -56,7 +64,7 @@ const PASSING: readonly ErrorCode[] = [
 
 /**
  * True if the same try may succeed later: the network, a token that is pulled out, a bug. False for a PIN, a key, a
- * certificate, a configuration, and for what Roles Anywhere has refused: those wait until something is changed.
+ * certificate, a configuration, and for what Roles Anywhere has refused: there somebody has to change something.
  */
 export function isTransient(error: unknown): boolean {
   if (!(error instanceof HoldfastError)) return true

@@ -9,7 +9,7 @@ import {
   planRetry,
   planRetryOnDemand,
 } from '../../../src/core/agent/refresh-schedule.js'
-import { HoldfastError } from '../../../src/core/errors.js'
+import { type ErrorCode, HoldfastError } from '../../../src/core/errors.js'
 
 const MINUTE = 60_000
 const random = fc.double({ min: 0, max: 1, noNaN: true })
@@ -54,9 +54,25 @@ describe('planRetry', () => {
     )
   })
 
-  it('does not try again what would only fail again', () => {
-    assert.equal(planRetry(new HoldfastError('PIN_INCORRECT', 'x'), 1, 1), undefined)
-    assert.ok(planRetryOnDemand(new HoldfastError('PIN_INCORRECT', 'x')) > planRetryOnDemand(outage))
+  const failed = (code: ErrorCode) => new HoldfastError(code, 'x')
+
+  it('looks every five minutes whether somebody has mended what does not pass by itself', () => {
+    for (const code of ['REFUSED', 'CERTIFICATE_EXPIRED', 'KEY_NOT_FOUND', 'PIN_REFUSED_BEFORE'] as const) {
+      assert.deepEqual(
+        [planRetry(failed(code), 1, 1), planRetry(failed(code), 9, 0)],
+        [5 * MINUTE, 2.5 * MINUTE],
+      )
+    }
+    assert.ok(planRetryOnDemand(failed('PIN_INCORRECT')) > planRetryOnDemand(outage))
+  })
+
+  it('asks once more soon for a role that may be new', () => {
+    const delays = [1, 2, 3].map((failures) => planRetry(failed('REFUSED_ROLE'), failures, 1))
+    assert.deepEqual(delays, [30_000, 5 * MINUTE, 5 * MINUTE])
+  })
+
+  it('does not repeat a login that may have cost a try which nobody remembers', () => {
+    assert.equal(planRetry(failed('LOGIN_FAILED'), 1, 1), undefined)
   })
 })
 
