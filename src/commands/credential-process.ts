@@ -53,7 +53,7 @@ async function takeFromAgent(
   context: Context,
 ): Promise<Credentials | undefined> {
   const { name, agent = true, agentDir } = argv
-  if (!agent || !mayHaveAgent(context.env, agentDir)) return undefined
+  if (!agent || !mayHaveAgent(context.env, { folder: agentDir, name })) return undefined
   const identity = await reading.catch((error) => {
     // The configuration of a system agent need not be everybody's to read.
     const isHidden = error.code === 'CONFIG_UNREADABLE' || error.code === 'CONFIG_NOT_FOUND'

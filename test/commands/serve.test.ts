@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { existsSync, statSync } from 'node:fs'
-import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
+import { link, mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -213,6 +213,17 @@ describe('holdfast serve', function () {
     await until(() => existsSync(machine.socket))
     assertCredentials(await machine.take())
     await until(() => agent!.output().includes('handed-out'))
+  })
+
+  it('is asked at the socket of one identity that is all there is, as in a container', async () => {
+    const [all, alone] = ['all', 'alone'].map((name) => join(machine.runtimeFolder, name)) as [string, string]
+    await mkdir(all, { mode: 0o755 })
+    await mkdir(alone, { mode: 0o755 })
+    agent = await machine.serve('--system', '--agent-dir', all)
+    await link(join(all, 'edge.sock'), join(alone, 'edge.sock'))
+    const { stdout, stderr } = await machine.run(['credential-process', 'edge', '--agent-dir', alone])
+    assert.equal(stderr, '')
+    assert.match(keyOf(stdout), /^ASIA/)
   })
 
   it('serves only the identities that are named, and says so where one is not there', async () => {

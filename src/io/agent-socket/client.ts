@@ -2,7 +2,7 @@
  * The client's side of the agent's sockets: which of them are to be trusted, and one request to one of them.
  */
 
-import { lstatSync, readdirSync } from 'node:fs'
+import { lstatSync } from 'node:fs'
 import { request as startRequest } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -16,6 +16,7 @@ import { type AgentPath, findNotice, MAX_REQUEST_BYTES } from '../../core/agent/
 import { HoldfastError } from '../../core/errors.js'
 import { formatPrintable } from '../../core/printable.js'
 import { type FolderOwners, findSocketFolderFault } from './folder.js'
+import { listSocketNames } from './presence.js'
 
 /** Where to look, and whom to trust. */
 export interface SocketSearch extends FolderOwners {
@@ -31,7 +32,7 @@ export function findSockets({ folders, name, warn, ...owners }: SocketSearch): s
     const names = [
       AGENT_SOCKET,
       CONTROL_SOCKET,
-      ...(name === undefined ? listNames(folder) : [identitySocket(name)]),
+      ...(name === undefined ? listSocketNames(folder) : [identitySocket(name)]),
     ]
     const sockets = [...new Set(names)]
       .map((file) => join(folder, file))
@@ -42,16 +43,6 @@ export function findSockets({ folders, name, warn, ...owners }: SocketSearch): s
     warn(`the agent's socket ${formatPrintable(sockets[0]!)} is not asked: ${fault}`)
     return []
   })
-}
-
-function listNames(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-      .filter((name) => name.endsWith('.sock'))
-      .sort()
-  } catch {
-    return []
-  }
 }
 
 function isSocket(path: string): boolean {

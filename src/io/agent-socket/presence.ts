@@ -3,16 +3,41 @@
  * and the token child is started at once.
  */
 
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { AGENT_SOCKET, CONTROL_SOCKET, listAgentFolders } from '../../core/agent/agent-place.js'
+import {
+  AGENT_SOCKET,
+  CONTROL_SOCKET,
+  identitySocket,
+  listAgentFolders,
+} from '../../core/agent/agent-place.js'
 
-/**
- * False only if no agent can be asked.
- * @param folder that of the sockets, if one was named
- */
-export function mayHaveAgent(env: Readonly<Record<string, string | undefined>>, folder?: string): boolean {
-  return listAgentFolders(env, folder).some((path) =>
-    [AGENT_SOCKET, CONTROL_SOCKET].some((socket) => existsSync(join(path, socket))),
-  )
+/** What is known of the agent that would be asked. */
+export interface AgentSought {
+  /** That of the sockets, if one was named. */
+  readonly folder?: string | undefined
+  /** Of the identity. Without a name, the socket of any will do. */
+  readonly name?: string | undefined
+}
+
+/** False only if no agent can be asked. */
+export function mayHaveAgent(
+  env: Readonly<Record<string, string | undefined>>,
+  { folder, name }: AgentSought = {},
+): boolean {
+  return listAgentFolders(env, folder).some((path) => {
+    if (name === undefined) return listSocketNames(path).length > 0
+    return [AGENT_SOCKET, CONTROL_SOCKET, identitySocket(name)].some((file) => existsSync(join(path, file)))
+  })
+}
+
+/** Names in a folder that sockets of an agent may have; none where it cannot be read. */
+export function listSocketNames(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+      .filter((name) => name.endsWith('.sock'))
+      .sort()
+  } catch {
+    return []
+  }
 }
