@@ -112,18 +112,19 @@ export function toChildPin(source: PinSource): ChildPin {
 
 /**
  * Gets a PIN that the token child cannot read itself. A person who types a new one does so twice. It belongs to the caller.
+ * @param options.ways the ways to give one, for the error, if not the usual ones
  * @throws HoldfastError PIN_NEEDED, PIN_INVALID, PIN_SOURCE_UNREADABLE, INTERRUPTED
  */
 export async function givePin(
   source: PinSource,
   need: PinNeed,
   { env, pinMemory }: Pick<PinSurroundings, 'env' | 'pinMemory'>,
-  { signal }: { signal: AbortSignal },
+  { signal, ways }: { readonly signal: AbortSignal; readonly ways?: string },
 ): Promise<Uint8Array> {
   if (pinMemory !== undefined && asksPerson(source)) {
     return pinMemory.recall(need, () => givePin(source, need, { env }, { signal }))
   }
-  const words = ROLE_WORDS[need.role]
+  const words = { ...ROLE_WORDS[need.role], ...(ways === undefined ? {} : { ways }) }
   const prompt = formatPinPrompt(need.token, need.flags, need.role)
   const timeoutMs = PERSON_LIMIT_SECONDS * 1000
   const expired = new HoldfastError(

@@ -73,9 +73,12 @@ export interface Agent extends Shelf {
   find(request: AgentRequest): string | undefined
   /** As {@link Shelf.get}, with a PIN for the one refresh that it may cost. */
   take(name: string, options: TakeOptions & { readonly pin?: GivenPin | undefined }): Promise<Credentials>
+  /** What a person is to be told who is asked for the PIN; undefined if none is needed, or the token was not seen yet. */
   pinNeed(name: string): PinNeed | undefined
   /** As {@link Served.listen}. */
   listen(name: string, listener: (notice: string) => void): () => void
+  /** True if what is held has so little left that a person who asks is to get another set. */
+  isDue(name: string): boolean
   /** Serial number of the certificate that was used last, in hexadecimal. */
   serial(name: string): string | undefined
   unlock(name: string, pin: GivenPin | undefined, signal: AbortSignal): Promise<void>
@@ -136,6 +139,7 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
     take: async (name, options) => get(name).keeper.take(options),
     pinNeed: (name) => get(name).keeper.pinNeed,
     listen: (name, listener) => get(name).listen(listener),
+    isDue: (name) => get(name).keeper.isDue,
     serial: (name) => get(name).serial,
     async unlock(name, pin, signal) {
       await get(name).keeper.unlock(pin, signal)

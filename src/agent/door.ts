@@ -64,11 +64,11 @@ export function createDoor(agent: Agent, parts: DoorParts): HttpHandler {
     } catch (error) {
       if (!(error instanceof HoldfastError)) throw error
       const needPin = name === undefined || error.code !== 'PIN_NEEDED' ? undefined : agent.pinNeed(name)
-      // Here nobody can give the PIN that is needed.
-      reply = only === undefined ? { failed: error, needPin } : { failed: error }
+      reply = { failed: error, needPin }
     }
     if (work === take) record(name, request, reply)
-    return reply
+    // At the socket of one identity nobody can give the PIN that is needed.
+    return only === undefined ? reply : { ...reply, needPin: undefined }
   }
 
   async function perform(
@@ -103,7 +103,8 @@ export function createDoor(agent: Agent, parts: DoorParts): HttpHandler {
 type Work = (agent: Agent, name: string, request: AgentRequest, signal: AbortSignal) => Promise<AgentReply>
 
 const take: Work = async (agent, name, { pin }, signal) => {
-  return { credentials: await agent.take(name, { attended: true, signal, pin }) }
+  const credentials = await agent.take(name, { attended: true, signal, pin })
+  return { credentials, needPin: agent.isDue(name) ? agent.pinNeed(name) : undefined }
 }
 
 const unlock: Work = async (agent, name, { pin }, signal) => {

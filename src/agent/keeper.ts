@@ -53,6 +53,8 @@ export interface Keeper {
   readonly certificate: Certificate | undefined
   /** As Shelf.get; `pin` is used for the one refresh that this may cost. */
   take(options: TakeOptions & { readonly pin?: GivenPin | undefined }): Promise<Credentials>
+  /** True if what is held has so little left that a person who asks is to get another set. */
+  readonly isDue: boolean
   /** What is to be told a person who is asked for the PIN, if the token has been seen. */
   readonly pinNeed: PinNeed | undefined
   /**
@@ -85,6 +87,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
   let pinNeed: PinNeed | undefined
   let certificate: Certificate | undefined
   let probe: Promise<Credentials> | undefined
+  /** What a session ended with that has found out that a PIN is needed, as it was to. */
+  let finding: unknown
 
   const wipe = () => {
     kept?.bytes.fill(0)
@@ -99,7 +103,10 @@ export function createKeeper(parts: KeeperParts): Keeper {
       pinNeed = need
       // It may have been taken away since the session began.
       const pin = findPin()
-      if (pin === undefined) throw pinNeeded()
+      if (pin === undefined) {
+        finding = pinNeeded()
+        throw finding
+      }
       if (asked !== undefined && !isDeepStrictEqual(asked.token, need.token)) {
         wipe()
         throw otherToken(asked.token, need.token)
@@ -150,6 +157,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
     },
     isUnattended: () => !onDemand && (!asksPerson || kept !== undefined),
     onFailed: (error, retryInMs) => {
+      if (error === finding) return
       // The token's flags say something else now.
       if (isPinFailure(error)) pinNeed = undefined
       parts.onFailed(error, retryInMs)
@@ -165,7 +173,13 @@ export function createKeeper(parts: KeeperParts): Keeper {
 
   return {
     get state() {
-      return { ...refresher.state, certificate, mode: findMode() }
+      const { failure, ...state } = refresher.state
+      return {
+        ...state,
+        failure: failure?.error === finding ? undefined : failure,
+        certificate,
+        mode: findMode(),
+      }
     },
     get held() {
       return refresher.held
@@ -173,17 +187,23 @@ export function createKeeper(parts: KeeperParts): Keeper {
     get certificate() {
       return certificate
     },
+    get isDue() {
+      return refresher.isDue
+    },
     get pinNeed() {
       return isLocked() ? pinNeed : undefined
     },
     async take({ attended, signal, pin }) {
       if (!isLocked()) return refresher.get({ attended, signal })
       const { held } = refresher
-      if (held !== undefined) return held
+      if (held !== undefined && !(attended && refresher.isDue)) return held
       if (pin !== undefined) {
         return refresher.get({ attended: true, signal, provider: createSessionWith(pin) })
       }
-      if (!attended || pinNeed !== undefined) throw pinNeeded()
+      if (!attended || pinNeed !== undefined) {
+        if (held === undefined) throw pinNeeded()
+        return held
+      }
       // Not every token wants a PIN, and what the person is asked depends on the token.
       probe ??= refresher
         .get({

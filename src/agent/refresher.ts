@@ -61,6 +61,8 @@ export interface Refresher {
   readonly state: RefresherState
   /** The `credentials` of its state. */
   readonly held: Credentials | undefined
+  /** True if what is held has so little left that a person who asks is to get another set. */
+  readonly isDue: boolean
   /** As {@link Shelf.get}. */
   get(options: RefresherGetOptions): Promise<Credentials>
   /** Begins to refresh by itself. */
@@ -179,6 +181,10 @@ export function createRefresher(parts: RefresherParts): Refresher {
     get held() {
       return findValid()?.credentials
     },
+    get isDue() {
+      const valid = findValid()
+      return valid !== undefined && !isFreshEnough(valid)
+    },
     async get({ attended, signal, provider, fresh = false }) {
       const valid = fresh ? undefined : findValid()
       if (valid !== undefined && (isFreshEnough(valid) || !attended)) return valid.credentials
@@ -219,7 +225,7 @@ export function createRefresher(parts: RefresherParts): Refresher {
 function personNeeded(): HoldfastError {
   return new HoldfastError(
     'PIN_NEEDED',
-    'a person is needed for this identity, and nobody can be asked here: run holdfast unlock, or holdfast credential-process at a terminal',
+    'this identity is renewed only for a person, who may have to touch its token, and nobody can be asked here: run holdfast credential-process where the token is',
   )
 }
 

@@ -55,11 +55,15 @@ export async function findAgentCredentials(
   for (const socket of sockets) {
     const about = { name: wanted.name, sessionKey }
     let reply = await ask(socket, '/credentials', about, context)
-    if (reply !== undefined && 'failed' in reply && reply.needPin !== undefined) {
-      const { needPin } = reply
-      reply = await withPin(wanted, needPin, context, reply.failed, (pin) =>
+    if (reply !== undefined && 'needPin' in reply && reply.needPin !== undefined) {
+      const former = reply
+      reply = await withPin(wanted, reply.needPin, context, PIN_WAYS, (pin) =>
         ask(socket, '/credentials', { ...about, pin }, context),
-      )
+      ).catch((error) => {
+        // What is about to expire will do where nobody gives a PIN.
+        if (error.code === 'PIN_NEEDED' && 'credentials' in former) return former
+        throw error
+      })
     }
     if (reply === undefined || 'unknown' in reply) continue
     if ('failed' in reply) throw reply.failed
@@ -143,21 +147,32 @@ export function unknownToAgent(name: string): HoldfastError {
   )
 }
 
+/** The ways to give a PIN to an agent that has none. */
+const PIN_WAYS =
+  'a terminal in the foreground, --askpass PROGRAM, or holdfast unlock; one that is stored in what the configuration of the agent names, or without the agent (--no-agent)'
+
 /**
  * Asks the person for the PIN, and tries it once.
- * @param otherwise what to throw where there is no person to ask
+ * @param ways the ways to give one, for the error where there is no person to ask
+ * @throws HoldfastError PIN_NEEDED, PIN_INVALID, INTERRUPTED
  */
 export async function withPin<T>(
   { identity = ANY_TOKEN }: Wanted,
   need: PinNeed,
   context: Context,
-  otherwise: HoldfastError,
+  ways: string,
   use: (pin: GivenPin) => Promise<T>,
 ): Promise<T> {
   const source = await findPinSource(identity, { env: context.env, warn: () => undefined })
   // What is stored here is no person's, and tried under the guard of this user, not that of the agent.
-  if (source?.kind !== 'terminal' && source?.kind !== 'askpass') throw otherwise
-  const bytes = await givePin(source, need, context, context)
+  if (source?.kind !== 'terminal' && source?.kind !== 'askpass') {
+    const stored = source === undefined ? 'a key in a file' : formatPinSource(source)
+    throw new HoldfastError(
+      'PIN_NEEDED',
+      `the token wants a PIN, and the agent takes none from ${stored} of yours. Ways to give one: ${ways}`,
+    )
+  }
+  const bytes = await givePin(source, need, context, { signal: context.signal, ways })
   try {
     return await use({ kind: source.kind, name: formatPinSource(source), bytes })
   } finally {

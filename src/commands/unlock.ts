@@ -30,6 +30,9 @@ export function builder(argv: Argv): Argv {
     .example('holdfast unlock edge', 'type the PIN once, and have the agent renew by itself')
 }
 
+const PIN_WAYS =
+  'a terminal in the foreground, HOLDFAST_ASKPASS, or askpass in the configuration; one that is stored, in what the configuration of the agent names'
+
 /** @throws HoldfastError AGENT_FAILED, CONFIG_NOT_FOUND, PIN_*, and what the session fails with that the PIN is tried in */
 export async function run({ name, agentDir, config }: UnlockArguments, context: Context): Promise<void> {
   const ask = async (pin?: GivenPin) =>
@@ -39,7 +42,7 @@ export async function run({ name, agentDir, config }: UnlockArguments, context: 
   let reply = await ask()
   const isLocked = 'failed' in reply && reply.needPin !== undefined
   if ('failed' in reply && reply.needPin !== undefined) {
-    reply = await withPin({ name, identity, agentDir }, reply.needPin, context, reply.failed, ask)
+    reply = await withPin({ name, identity, agentDir }, reply.needPin, context, PIN_WAYS, ask)
   }
   if ('unknown' in reply) throw unknownToAgent(name)
   if ('failed' in reply) throw reply.failed

@@ -46,7 +46,7 @@ function setUp(parts: Partial<KeeperParts> = {}) {
     onFailed: () => undefined,
     ...parts,
   })
-  return { keeper, pins, open, token }
+  return { keeper, pins, open, token, clock }
 }
 
 const typed = (text: string): GivenPin => ({
@@ -191,6 +191,50 @@ describe('createKeeper', () => {
       await clock.pass(3_000_000)
       assert.equal(world.pins.length, 2)
       keeper.stop()
+    })
+  })
+
+  describe('with a set that is about to expire', () => {
+    const signal = new AbortController().signal
+    const MINUTE = 60_000
+    async function setUpOld() {
+      const world = setUp()
+      world.open()
+      const take = async (options: { attended?: boolean; pin?: GivenPin } = {}) =>
+        (await world.keeper.take({ attended: true, signal, ...options })).accessKeyId
+      await take({ pin: typed('1234') })
+      await world.clock.pass(54 * MINUTE)
+      assert.equal(world.keeper.isDue, false)
+      assert.equal(await take({ pin: typed('early') }), 'ASIA1')
+      await world.clock.pass(2 * MINUTE)
+      assert.equal(world.keeper.isDue, true)
+      return { ...world, take }
+    }
+
+    it('gets another one for a person who gives a PIN', async () => {
+      const { keeper, pins, take } = await setUpOld()
+      assert.equal(await take({ pin: typed('5678') }), 'ASIA2')
+      assert.deepEqual(pins, ['1234', '5678'])
+      assert.equal(keeper.isDue, false)
+    })
+
+    it('hands it out to whoever gives none, until it expires', async () => {
+      const { clock, pins, take } = await setUpOld()
+      assert.deepEqual([await take(), await take({ attended: false })], ['ASIA1', 'ASIA1'])
+      await clock.pass(5 * MINUTE)
+      await assert.rejects(take(), { code: 'PIN_NEEDED' })
+      assert.deepEqual(pins, ['1234'])
+    })
+
+    it('looks at the token where it has not seen it yet, and says what a person is to be asked', async () => {
+      const { keeper, open, clock } = setUp()
+      open()
+      const expiration = new Date(clock.now().getTime() + 60 * MINUTE)
+      keeper.adopt({ accessKeyId: 'old', secretAccessKey: 's', sessionToken: 't', expiration })
+      await clock.pass(56 * MINUTE)
+      assert.equal((await keeper.take({ attended: true, signal })).accessKeyId, 'old')
+      assert.equal(keeper.pinNeed, NEED)
+      assert.equal(keeper.state.failure, undefined)
     })
   })
 

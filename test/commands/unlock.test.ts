@@ -3,8 +3,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { mkdir, open, readFile, rename, writeFile } from 'node:fs/promises'
+import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { formatAgentReply, parseAgentRequest } from '../../src/core/agent/agent-protocol.js'
 import { type AgentEdge, askSocket, createAgentEdge } from '../support/agent-edge.js'
 import { createEdge, type Edge } from '../support/edge.js'
 import { assertCredentials, assertFailure, until } from '../support/outcome.js'
@@ -51,6 +54,28 @@ describe('an identity whose PIN is typed', function () {
     assert.equal((await status()).mode, 'locked')
   })
 
+  it('is said to be needed at the start', async () => {
+    assert.match(agent.output(), / locked identity=edge message="its PIN is typed: run holdfast unlock"/)
+  })
+
+  it('is not looked for where the agent does not take it from, and the message says where else', async () => {
+    const env = { HOLDFAST_PIN: edge.token.pin }
+    const args = ['credential-process', 'edge', '--config', machine.config]
+    const advice = /agent takes none from HOLDFAST_PIN of yours.*configuration of the agent.*--no-agent/
+    assertFailure(await machine.run(args, { env }), 'PIN_NEEDED', 3, advice)
+    assertCredentials(await machine.run([...args, '--no-agent'], { env }))
+    const { stderr } = await machine.run(['unlock', 'edge'])
+    assert.match(stderr, /HOLDFAST_ASKPASS.*\(PIN_NEEDED\)\n$/)
+    assert.doesNotMatch(stderr, /--/)
+  })
+
+  it('that is found to be needed is no failure', async () => {
+    assertFailure(await machine.take(), 'PIN_NEEDED', 3)
+    const { failures, failure } = await status()
+    assert.deepEqual([failures, failure], [{}, undefined])
+    assert.doesNotMatch(agent.output(), /refresh-failed/)
+  })
+
   it('is asked for where the person is, tried once, and serves all until the end', async () => {
     const result = await takeAtTerminal(edge.token.pin)
     assertCredentials(result)
@@ -81,6 +106,34 @@ describe('an identity whose PIN is typed', function () {
     assert.equal(await machine.calls('C_Login'), 1)
     await writeFile(askpass, `#!/bin/sh\necho ${edge.token.pin}\n`)
     assertCredentials(await take())
+  })
+
+  it('is asked for while there is still something valid, which is had where nobody gives it', async () => {
+    const folder = join(machine.runtimeFolder, 'late')
+    await mkdir(folder, { mode: 0o700 })
+    const pins: string[] = []
+    const keys = { secretAccessKey: 's', sessionToken: 't', expiration: new Date(Date.now() + 60_000) }
+    const needPin = {
+      role: 'user',
+      flags: 0,
+      token: { manufacturer: '', model: '', serial: '', label: 'edge' },
+    } as const
+    const late = createHttpServer(async (request, response) => {
+      const { pin } = parseAgentRequest(await buffer(request))
+      if (pin !== undefined) pins.push(String(Buffer.from(pin.bytes)))
+      const credentials = { accessKeyId: pin === undefined ? 'ASIAOLD' : 'ASIANEW', ...keys }
+      response.end(formatAgentReply(pin === undefined ? { credentials, needPin } : { credentials }).body)
+    }).listen(join(folder, 'agent.sock'))
+    await once(late, 'listening')
+    try {
+      const args = ['credential-process', 'edge', '--config', machine.config, '--agent-dir', folder]
+      const keyOf = ({ stdout }: { stdout: string }) => JSON.parse(stdout).AccessKeyId
+      assert.equal(keyOf(await machine.run(args)), 'ASIAOLD')
+      assert.equal(keyOf(await atTerminal(args, '1234')), 'ASIANEW')
+      assert.deepEqual(pins, ['1234'])
+    } finally {
+      late.close()
+    }
   })
 
   it('is given to the agent, which then renews by itself, until it is locked', async () => {

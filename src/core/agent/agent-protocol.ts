@@ -31,9 +31,12 @@ export interface AgentRequest {
   readonly claims?: { readonly pid: number; readonly uid: number } | undefined
 }
 
-/** What comes back. `unknown`: the agent has no such identity, so whoever asks is on their own. */
+/**
+ * What comes back. `unknown`: the agent has no such identity, so whoever asks is on their own. `needPin` beside
+ * credentials: they are about to expire, and a person who is there can have new ones.
+ */
 export type AgentReply =
-  | { readonly credentials: Credentials }
+  | { readonly credentials: Credentials; readonly needPin?: PinNeed | undefined }
   | { readonly done: true }
   | { readonly unknown: true }
   | { readonly failed: HoldfastError; readonly needPin?: PinNeed | undefined }
@@ -77,9 +80,9 @@ export function parseAgentRequest(body: Uint8Array): AgentRequest {
 /** The body of a reply, and its HTTP status, which tells the same to whoever does not read the body. */
 export function formatAgentReply(reply: AgentReply): { status: number; body: string } {
   if ('credentials' in reply) {
-    const { credentials } = reply
+    const { credentials, needPin } = reply
     const expiration = formatExpiration(credentials.expiration)
-    return { status: 200, body: JSON.stringify({ credentials: { ...credentials, expiration } }) }
+    return { status: 200, body: JSON.stringify({ credentials: { ...credentials, expiration }, needPin }) }
   }
   if ('done' in reply) return { status: 200, body: JSON.stringify(reply) }
   if ('unknown' in reply) return { status: 404, body: JSON.stringify(reply) }
@@ -111,6 +114,7 @@ export function parseAgentReply(body: Uint8Array): AgentReply {
   }
   const shape = { accessKeyId: isText, secretAccessKey: isText, sessionToken: isText, expiration: isDate }
   if (!hasFields(credentials, shape)) throw noReply()
+  const aboutPin = findPinNeed(needPin)
   const { accountId, expiration, ...rest } = credentials as Credentials & { expiration: string }
   return {
     credentials: {
@@ -120,6 +124,7 @@ export function parseAgentReply(body: Uint8Array): AgentReply {
       expiration: new Date(expiration),
       ...(isText(accountId) ? { accountId } : {}),
     },
+    ...(aboutPin && { needPin: aboutPin }),
   }
 }
 

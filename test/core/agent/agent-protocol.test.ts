@@ -83,7 +83,14 @@ describe('parseAgentReply', () => {
   }
 
   it('reads what formatAgentReply writes', () => {
-    for (const reply of [{ credentials }, { done: true }, { unknown: true }] as const) {
+    const token = { manufacturer: 'm', model: 'm', serial: '1', label: 'edge' }
+    const needPin = { token, flags: 4, role: 'user' as const }
+    for (const reply of [
+      { credentials },
+      { credentials, needPin },
+      { done: true },
+      { unknown: true },
+    ] as const) {
       assert.deepEqual(parse(reply), reply)
     }
   })
