@@ -5,7 +5,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Argv } from 'yargs'
-import { type AgentParts, createAgent } from '../agent/agent.js'
+import { type Agent, type AgentParts, createAgent } from '../agent/agent.js'
 import { createDoor } from '../agent/door.js'
 import { createDoors, type Doors } from '../agent/doors.js'
 import { describeEvent } from '../agent/journal.js'
@@ -13,10 +13,12 @@ import { createLedger } from '../agent/ledger.js'
 import { createReport } from '../agent/report.js'
 import { findSessionKey } from '../agent/session-key.js'
 import { findSystemAgentFolder, findUserAgentFolder } from '../core/agent/agent-place.js'
+import type { GivenPin } from '../core/agent/agent-protocol.js'
 import { describeError } from '../core/agent/agent-status.js'
 import { formatLogLine, LOG_FORMATS, type LogFields, type LogFormat } from '../core/agent/log-line.js'
 import type { ServedIdentity } from '../core/config/config.js'
 import { HoldfastError } from '../core/errors.js'
+import { PIN_WAYS } from '../core/pin/pin.js'
 import { createIdentityProvider } from '../identity-provider.js'
 import { makeSocketFolder } from '../io/agent-socket/folder.js'
 import { listConfigFiles, loadIdentities } from '../io/config-file.js'
@@ -26,6 +28,7 @@ import { createServiceManager } from '../io/service-manager.js'
 import { systemClock } from '../io/steady-clock.js'
 import { asksPerson, findPinSource } from '../pin-answer.js'
 import { parseSession } from '../provider.js'
+import { withPin } from './ask-agent.js'
 import type { Context } from './context.js'
 import {
   addEndpointOptions,
@@ -87,7 +90,8 @@ export function builder(argv: Argv): Argv {
 
 /**
  * Runs until it is told to end.
- * @throws HoldfastError CONFIG_*, USAGE, URI_INVALID, ARN_INVALID, AGENT_RUNNING, SOCKET_UNUSABLE, NETWORK_FAILED
+ * @throws HoldfastError CONFIG_*, USAGE, URI_INVALID, ARN_INVALID, AGENT_RUNNING, SOCKET_UNUSABLE, NETWORK_FAILED; where the PIN
+ *   is asked for at the start, of every kind
  */
 export async function run(argv: ServeArguments, context: Context): Promise<void> {
   const isSystem = argv.system ?? context.uid === 0
@@ -137,7 +141,12 @@ export async function run(argv: ServeArguments, context: Context): Promise<void>
       warn: (message) => log('warning', { message }),
       onFault,
     })
+    if (isAlone) await obtainPin(agent, bare, context)
     agent.start()
+    for (const { name, mode } of agent.states) {
+      if (mode === 'locked')
+        log('locked', { identity: name, message: 'its PIN is typed: run holdfast unlock' })
+    }
     if (argv.metricsPort !== undefined) {
       const { openMetricsDoor } = await import('../agent/metrics-door.js')
       metrics = await openMetricsDoor({
@@ -187,6 +196,17 @@ async function readBareIdentity(argv: ServeArguments, context: Context): Promise
   const identity = await readIdentity(argv, context)
   parseSession(identity, context.env)
   return identity
+}
+
+/** Where a PIN is typed, it is asked for at the start: there is no socket to hand it over at later. */
+async function obtainPin(agent: Agent, identity: ServedIdentity, context: Context): Promise<void> {
+  const unlock = (pin?: GivenPin) => agent.unlock(BARE_NAME, pin, context.signal)
+  await unlock().catch((error) => {
+    const need = error.code === 'PIN_NEEDED' ? agent.pinNeed(BARE_NAME) : undefined
+    if (need === undefined) throw error
+    const ways = `${PIN_WAYS}; or holdfast unlock, for which --agent-dir FOLDER opens a socket`
+    return withPin({ identity, agentDir: undefined }, need, context, ways, unlock)
+  })
 }
 
 /** Looks after the sockets until the end. */

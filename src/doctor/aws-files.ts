@@ -101,7 +101,7 @@ async function findArgumentTroubles(
   if (words === undefined) return []
   try {
     const { name, flags, config: configFile, agent, agentDir } = parseProcessArguments(words)
-    const isAgents = agent && mayHaveAgent(env, agentDir)
+    const isAgents = agent && mayHaveAgent(env, { folder: agentDir, name })
     const identity =
       name === undefined
         ? flags

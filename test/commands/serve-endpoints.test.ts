@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
+import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { type AgentEdge, createAgentEdge } from '../support/agent-edge.js'
 import { createEdge, type Edge } from '../support/edge.js'
@@ -53,6 +54,33 @@ describe('the endpoints of holdfast serve', function () {
       ready: / ready /,
       timeoutMs: 30_000,
     })
+
+  describe('for an identity of flags whose PIN a person gives', () => {
+    const flags = () => edge.args.map((arg) => (arg === edge.uri ? edge.uri.split('?')[0]! : arg))
+    const home = () => machine.runtimeFolder
+
+    it('are ready once it is given, at the start', async () => {
+      const askpass = join(home(), 'askpass')
+      await writeFile(askpass, `#!/bin/sh\necho ${edge.token.pin}\n`, { mode: 0o700 })
+      agent = await startHoldfast(['serve', ...flags(), '--port', '0', '--askpass', askpass], {
+        env: edge.env,
+        home: home(),
+        ready: / ready /,
+        timeoutMs: 30_000,
+      })
+      assert.match(agent.output(), / unlocked identity=default\n/)
+      await until(() => agent!.output().includes('AWS_EC2_METADATA_SERVICE_ENDPOINT'))
+      assert.doesNotMatch(agent.output(), /refresh-failed| locked /)
+      assert.equal((await askImds()).status, 200)
+    })
+
+    it('are not opened where nobody is there to give it', async () => {
+      const result = await machine.run(['serve', ...flags(), '--port', '0'], { timeoutMs: 30_000 })
+      assert.match(result.stderr, /--pin-file FILE.*--agent-dir FOLDER opens a socket \(PIN_NEEDED\)\n$/)
+      assert.doesNotMatch(result.stderr, / ready /)
+      assert.equal(result.status, 3)
+    })
+  })
 
   it('take up a consumer that is added, and drop one that is removed, while they run', async () => {
     agent = await machine.serve('--container-port', '0')
