@@ -6,12 +6,13 @@ import { connect, createServer, type Socket } from 'node:net'
 import type { Connection } from '../../src/core/endpoints/socket-table.js'
 import { findPeerUid, verifyPeerUids } from '../../src/io/peer-uid.js'
 
-/** A connection from `host` to a server on 127.0.0.1, for as long as `use` takes. */
+/** A connection from `host` to a server on `address`, for as long as `use` takes. */
 async function withConnection(
   host: string,
+  address: string,
   use: (connection: Connection, client: Socket, accepted: Socket) => Promise<void>,
 ): Promise<void> {
-  const server = createServer().listen(0, '127.0.0.1')
+  const server = createServer().listen(0, address)
   await once(server, 'listening')
   const client = connect((server.address() as { port: number }).port, host)
   const [accepted] = (await once(server, 'connection')) as [Socket]
@@ -34,17 +35,22 @@ async function withConnection(
 
 describe('findPeerUid', () => {
   it('finds the user of a client', () =>
-    withConnection('127.0.0.1', async (connection) => {
+    withConnection('127.0.0.1', '127.0.0.1', async (connection) => {
       assert.equal(await findPeerUid(connection), process.getuid!())
     }))
 
   it('finds the user of a client with an IPv6 socket', () =>
-    withConnection('::ffff:127.0.0.1', async (connection) => {
+    withConnection('::ffff:127.0.0.1', '127.0.0.1', async (connection) => {
+      assert.equal(await findPeerUid(connection), process.getuid!())
+    }))
+
+  it('finds the user of a client of IPv6', () =>
+    withConnection('::1', '::1', async (connection) => {
       assert.equal(await findPeerUid(connection), process.getuid!())
     }))
 
   it('finds nobody once the client has closed', () =>
-    withConnection('127.0.0.1', async (connection, client, accepted) => {
+    withConnection('127.0.0.1', '127.0.0.1', async (connection, client, accepted) => {
       accepted.resume()
       const ended = once(accepted, 'end')
       client.end()
@@ -53,7 +59,7 @@ describe('findPeerUid', () => {
     }))
 
   it('finds nobody for a connection that is not there', () =>
-    withConnection('127.0.0.1', async ({ client, server }) => {
+    withConnection('127.0.0.1', '127.0.0.1', async ({ client, server }) => {
       assert.equal(await findPeerUid({ client: { ...client, address: '127.0.0.2' }, server }), undefined)
     }))
 })

@@ -5,7 +5,7 @@
  * @see https://docs.kernel.org/networking/proc_net_tcp.html
  */
 
-import { isIPv4 } from 'node:net'
+import { isIPv4, isIPv6 } from 'node:net'
 
 /** One end of a connection. */
 export interface SocketAddress {
@@ -18,6 +18,9 @@ export interface Connection {
   readonly client: SocketAddress
   readonly server: SocketAddress
 }
+
+/** How an IPv4 address begins as one of IPv6. @see RFC 4291, section 2.5.5.2 */
+const MAPPED: readonly number[] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
 
 /** TCP_ESTABLISHED */
 const ESTABLISHED = '01'
@@ -32,14 +35,12 @@ export function findClientUid(
   { client, server }: Connection,
   endianness: 'LE' | 'BE',
 ): number | undefined {
-  if (!isIPv4(client.address) || !isIPv4(server.address)) return undefined
-  const mapped = formatWord([0, 0, 0xff, 0xff], endianness)
-  const rows = ['', `${'0'.repeat(16)}${mapped}`].flatMap((prefix) => {
-    const format = ({ address, port }: SocketAddress) => {
-      const word = formatWord(address.split('.').map(Number), endianness)
-      return `${prefix}${word}:${formatHex(port, 4)}`
-    }
-    const start = ` ${format(client)} ${format(server)} ${ESTABLISHED} `
+  const [from, to] = [findBytes(client.address), findBytes(server.address)]
+  if (from === undefined || from.length !== to?.length) return undefined
+  const rows = (from.length === 4 ? [[], MAPPED] : [[]]).flatMap((prefix) => {
+    const format = (address: readonly number[], port: number) =>
+      `${formatWords([...prefix, ...address], endianness)}:${formatHex(port, 4)}`
+    const start = ` ${format(from, client.port)} ${format(to, server.port)} ${ESTABLISHED} `
     return tables.flatMap((table) => findRows(table, start))
   })
   // The kernel may print a row twice while others come and go.
@@ -62,9 +63,33 @@ function findRows(table: string, start: string): string[] {
     .map((rest) => rest.split('\n', 1)[0]!)
 }
 
-function formatWord(bytes: readonly number[], endianness: 'LE' | 'BE'): string {
-  const ordered = endianness === 'LE' ? [...bytes].reverse() : bytes
-  return ordered.map((byte) => formatHex(byte, 2)).join('')
+/** The 4 or 16 bytes of an address; undefined for one that is valid on one link only, or is none. */
+function findBytes(address: string): number[] | undefined {
+  if (isIPv4(address)) return address.split('.').map(Number)
+  if (!isIPv6(address) || address.includes('%')) return undefined
+  const [head, tail] = address.split('::').map((half) => half.split(':').flatMap(toBytes)) as [
+    number[],
+    number[]?,
+  ]
+  const bytes = [
+    ...head,
+    ...Array<number>(tail === undefined ? 0 : 16 - head.length - tail.length).fill(0),
+    ...(tail ?? []),
+  ]
+  return MAPPED.every((byte, index) => byte === bytes[index]) ? bytes.slice(MAPPED.length) : bytes
+}
+
+/** Bytes of what stands between colons. */
+function toBytes(group: string): number[] {
+  if (group === '') return []
+  if (isIPv4(group)) return group.split('.').map(Number)
+  const value = Number.parseInt(group, 16)
+  return [value >> 8, value & 0xff]
+}
+
+function formatWords(bytes: readonly number[], endianness: 'LE' | 'BE'): string {
+  const orderOf = (index: number) => (endianness === 'LE' ? index ^ 3 : index)
+  return bytes.map((_, index) => formatHex(bytes[orderOf(index)]!, 2)).join('')
 }
 
 function formatHex(value: number, digits: number): string {

@@ -71,8 +71,33 @@ describe('findClientUid', () => {
     })
   }
 
-  it('finds nobody for an address of IPv6', () => {
-    const other = { ...connection, client: { address: '::1', port: 1 } }
-    assert.equal(findClientUid([HEAD + row()], other, 'LE'), undefined)
-  })
+  for (const [address, little, big] of [
+    ['::1', '00000000000000000000000001000000', '00000000000000000000000000000001'],
+    ['2001:db8::12:0:a', 'B80D012000000000120000000A000000', '20010DB800000000000000120000000A'],
+    ['1:2:3:4:5:6:7:8', '02000100040003000600050008000700', '00010002000300040005000600070008'],
+    ['fd00::', '000000FD000000000000000000000000', 'FD000000000000000000000000000000'],
+    ['::ffff:127.0.0.1', `${MAPPED}0100007F`, `${'0'.repeat(20)}FFFF7F000001`],
+  ] as const) {
+    it(`finds the user of a client at ${address}`, () => {
+      const both = { client: { address, port: 0xb2c4 }, server: { address, port: 9911 } }
+      for (const [text, endianness] of [
+        [little, 'LE'],
+        [big, 'BE'],
+      ] as const) {
+        const table = HEAD + row({ local: `${text}:B2C4`, remote: `${text}:26B7` })
+        assert.equal(findClientUid([HEAD, table], both, endianness), 1000)
+        assert.equal(
+          findClientUid([HEAD, table.replace(` ${text}`, ` 9${text.slice(1)}`)], both, endianness),
+          undefined,
+        )
+      }
+    })
+  }
+
+  for (const address of ['::1', 'fe80::1%lo', 'localhost', '']) {
+    it(`finds nobody where one end is IPv4 and the other is ${JSON.stringify(address)}`, () => {
+      const other = { ...connection, client: { address, port: 1 } }
+      assert.equal(findClientUid([HEAD + row()], other, 'LE'), undefined)
+    })
+  }
 })
