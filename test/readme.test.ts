@@ -98,7 +98,8 @@ function exampleCommands(): string[][] {
 }
 
 describe('README.md', function () {
-  this.timeout(60_000)
+  // Each command is asked for its help.
+  this.timeout(300_000)
   const flags = new Map<string, Map<string, string | undefined>>()
   let directory: string
   before(async () => {
