@@ -52,16 +52,21 @@ async function takeFromAgent(
   argv: IdentityArguments,
   context: Context,
 ): Promise<Credentials | undefined> {
-  const { name, agent = true, agentDir } = argv
+  const { name, agent = true, agentDir, config } = argv
   if (!agent || !mayHaveAgent(context.env, { folder: agentDir, name })) return undefined
+  let invalid: Error | undefined
   const identity = await reading.catch((error) => {
     // The configuration of a system agent need not be everybody's to read.
     const isHidden = error.code === 'CONFIG_UNREADABLE' || error.code === 'CONFIG_NOT_FOUND'
-    if (!isHidden || name === undefined || namesIdentity(argv)) throw error
+    // An agent goes on with the one that it has read before.
+    if (error.code === 'CONFIG_INVALID' && config === undefined) invalid = error
+    if (!(isHidden || invalid) || name === undefined || namesIdentity(argv)) throw error
     return undefined
   })
   const { findAgentCredentials } = await import('./ask-agent.js')
-  return findAgentCredentials({ name, identity, agentDir }, context)
+  const credentials = await findAgentCredentials({ name, identity, agentDir }, context)
+  if (credentials !== undefined && invalid !== undefined) context.stderr(`warning: ${invalid.message}`)
+  return credentials
 }
 
 /** Some SDKs hand over only the first line of a command, and a person who reads the file does not see it. */

@@ -37,6 +37,7 @@ export interface EndpointPlan {
   readonly container: EndpointParts['listen'] | undefined
   readonly imds: EndpointParts['listen'] | undefined
   readonly imdsIdentity: string | undefined
+  readonly hopLimit: number
   readonly allowedUids: ReadonlySet<number> | undefined
 }
 
@@ -101,7 +102,7 @@ export function planEndpoints(
   for (const [flag, value, from, to] of [
     ['container-port', containerPort, 0, 65_535],
     ['port', port, 0, 65_535],
-    ['hop-limit', argv.hopLimit, 1, 255],
+    ['hop-limit', argv.hopLimit, 1, 64],
   ] as const) {
     if (value !== undefined && !(Number.isInteger(value) && value >= from && value <= to)) {
       throw new HoldfastError('USAGE', `--${flag} must be a whole number from ${from} to ${to}`)
@@ -117,18 +118,26 @@ export function planEndpoints(
   }
   const wantsImds = argv.imds ?? (port !== undefined || argv.imdsIdentity !== undefined || isBareIdentity)
   const imds = listen('imds', wantsImds, { host, port: port ?? IMDS_PORT })
+  const container = listen('container', containerPort !== undefined, {
+    host: LOOPBACK,
+    port: containerPort ?? CONTAINER_PORT,
+  })
   if (argv.hopLimit !== HOP_LIMIT && !passed.has('imds')) {
     throw new HoldfastError(
       'USAGE',
       `--hop-limit ${argv.hopLimit}: this program cannot set it, systemd can: let a socket unit with IPTTL=${argv.hopLimit} and FileDescriptorName=imds open the port`,
     )
   }
+  if (argv.allowUid !== undefined && imds === undefined && container === undefined) {
+    throw new HoldfastError(
+      'USAGE',
+      '--allow-uid is about endpoints, and none is opened: --container-port or --imds does; who may use a socket, socket-group in the configuration says',
+    )
+  }
   return {
-    container: listen('container', containerPort !== undefined, {
-      host: LOOPBACK,
-      port: containerPort ?? CONTAINER_PORT,
-    }),
+    container,
     imds,
+    hopLimit: argv.hopLimit,
     imdsIdentity: argv.imdsIdentity,
     allowedUids: argv.allowUid === undefined ? undefined : parseUids(argv.allowUid),
   }
@@ -174,6 +183,11 @@ export async function openEndpoints(
       if (!isLoopback(server.address)) {
         warn(
           `IMDSv2 listens on ${server.address}: whoever can reach that gets the credentials of ${identity}`,
+        )
+      }
+      if (plan.hopLimit !== HOP_LIMIT) {
+        warn(
+          `--hop-limit ${plan.hopLimit} is not verified: answers go as far as IPTTL= in the socket unit says, or ${HOP_LIMIT} hops without it`,
         )
       }
       // Old SDKs need the slash at the end.

@@ -154,6 +154,7 @@ describe('the endpoints of holdfast serve', function () {
       const { child, port, output } = await passSocket(ttl)
       await until(() => output().includes(' refreshed '))
       assert.equal(await isReachedFrom64Hops(port), isReached)
+      assert.equal(/--hop-limit 1 is not verified: .*IPTTL=/.test(output()), ttl === 1)
       child.kill()
       await once(child, 'close')
     }

@@ -171,6 +171,8 @@ describe('the endpoints of holdfast serve', function () {
     ['an address by name', ['--imds', '--imds-address', 'localhost'], /--imds-address must be an IP address/],
     ['all addresses', ['--imds', '--port', '0', '--imds-address', '0.0.0.0'], /all addresses/],
     ['another hop limit', ['--imds', '--hop-limit', '1'], /IPTTL=1 and FileDescriptorName=imds/],
+    ['a hop limit that EC2 has not', ['--imds', '--hop-limit', '65'], /from 1 to 64/],
+    ['users of endpoints where there is none', ['--allow-uid', '0'], /--allow-uid is about endpoints/],
     ['a hop limit of 0', ['--imds', '--hop-limit', '0'], /--hop-limit must be/],
     ['an identity both by name and by flags', ['edge', '--role-arn', 'x'], /either flags describe/],
   ] as const) {

@@ -7,6 +7,8 @@ import { link, mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Context } from '../../src/commands/context.js'
+import { run as takeCredentials } from '../../src/commands/credential-process.js'
 import { HoldfastError } from '../../src/core/errors.js'
 import { type AgentEdge, askSocket, createAgentEdge } from '../support/agent-edge.js'
 import { createEdge, type Edge } from '../support/edge.js'
@@ -192,6 +194,43 @@ describe('holdfast serve', function () {
       report.identities.map(({ name }: { name: string }) => name),
       ['edge', 'other'],
     )
+  })
+
+  it('is asked by name where the configuration cannot be understood any more', async () => {
+    agent = await machine.serve()
+    const folder = join(machine.runtimeFolder, 'holdfast')
+    await writeFile(join(folder, 'config.toml'), '[identity.edge\n', { mode: 0o600 })
+    const warnings: string[] = []
+    let printed = ''
+    // Root's configuration would be that of this machine.
+    const uid = process.getuid!() || 12_345
+    const context: Context = {
+      env: { ...machine.env, XDG_CONFIG_HOME: machine.runtimeFolder },
+      uid,
+      execPath: process.execPath,
+      programPath: '/opt/holdfast',
+      takeChild: () => undefined,
+      version: '0',
+      buildDate: new Date(0),
+      now: () => new Date(),
+      stdout: async (text) => {
+        printed = text
+      },
+      stderr: (line) => warnings.push(line),
+      log: () => undefined,
+      onHangup: () => undefined,
+      pid: process.pid,
+      signal: new AbortController().signal,
+    }
+    const take = (argv: object = {}) =>
+      takeCredentials({ name: 'edge', verifySsl: true, debug: false, ...argv }, context)
+    await take()
+    assert.match(keyOf(printed), /^ASIA/)
+    assert.equal(warnings.length, 1)
+    assert.match(warnings[0]!, /^warning: .*config\.toml/)
+    await assert.rejects(take({ timeout: 20 }), { code: 'CONFIG_INVALID' })
+    await agent.stop()
+    await assert.rejects(take(), { code: 'CONFIG_INVALID' })
   })
 
   it('renews with SIGHUP, and when a file of the identity is written', async () => {
