@@ -140,7 +140,7 @@ async function followLink(path: string): Promise<string> {
   const target = await realpath(path).catch(ignoreMissing)
   if (target !== undefined) return target
   const link = await readlink(path).catch(ignoreMissing)
-  return link === undefined ? path : resolve(dirname(path), link)
+  return link === undefined ? path : followLink(resolve(dirname(path), link))
 }
 
 /** Writes a new file, with owner and mode of the former one if there is one, and puts it on disk. */

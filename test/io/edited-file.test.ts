@@ -95,13 +95,14 @@ describe('text files on disk', () => {
       assert.notEqual((await stat(path)).ino, ino)
     })
 
-    it('keeps a link and replaces its target, also one that is not there yet', async () => {
+    it('keeps links and replaces their target, also one that is not there yet', async () => {
       await mkdir(join(home, 'dotfiles'))
       await mkdir(join(home, '.aws'))
-      await symlink('../dotfiles/aws', path)
+      await symlink('../dotfiles/aws', join(home, '.aws/link'))
+      await symlink('link', path)
       for (const text of ['first', 'second']) {
         await replaceFile(path, text, uid)
-        assert.ok((await lstat(path)).isSymbolicLink())
+        for (const link of [path, join(home, '.aws/link')]) assert.ok((await lstat(link)).isSymbolicLink())
         assert.equal(await readFile(join(home, 'dotfiles/aws'), 'utf8'), text)
       }
     })
