@@ -82,7 +82,8 @@ export interface Agent extends Shelf {
   /** Serial number of the certificate that was used last, in hexadecimal. */
   serial(name: string): string | undefined
   unlock(name: string, pin: GivenPin | undefined, signal: AbortSignal): Promise<void>
-  lock(name: string): void
+  /** False if nobody is asked for a PIN of the identity, so that there is none to forget. */
+  lock(name: string): boolean
   /** Reads the configuration again, and renews everything. */
   reload(): Promise<void>
   /** Begins to refresh, and to watch files and clocks. */
@@ -146,8 +147,9 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
       if (pin !== undefined) onEvent({ kind: 'unlocked', name })
     },
     lock(name) {
-      get(name).keeper.lock()
-      onEvent({ kind: 'locked', name })
+      const isLocked = get(name).keeper.lock()
+      if (isLocked) onEvent({ kind: 'locked', name })
+      return isLocked
     },
     reload: () => roster.reload({ renewAll: true }),
     start() {

@@ -23,8 +23,7 @@ export interface DoorParts {
   /** Path of the socket. */
   readonly place: string
   readonly ledger: Ledger
-  /** @param only the one identity to report on */
-  readonly report: (only: string | undefined) => AgentReport
+  readonly report: () => AgentReport
   readonly now: () => Date
 }
 
@@ -34,11 +33,11 @@ const JSON_TYPE = { 'content-type': 'application/json' }
 export function createDoor(agent: Agent, parts: DoorParts): HttpHandler {
   const { only } = parts
   return async ({ method, target, body }, options) => {
-    if (method === 'GET' && target === '/status') {
-      return { status: 200, headers: JSON_TYPE, body: JSON.stringify(parts.report(only)) }
+    if (method === 'GET' && target === '/status' && only === undefined) {
+      return { status: 200, headers: JSON_TYPE, body: JSON.stringify(parts.report()) }
     }
     if (method === 'GET' && target === '/metrics' && only === undefined) {
-      const body = formatMetrics(parts.report(undefined), parts.now())
+      const body = formatMetrics(parts.report(), parts.now())
       return { status: 200, headers: { 'content-type': METRICS_TYPE }, body }
     }
     const work = WORK.get(target)
@@ -113,8 +112,7 @@ const unlock: Work = async (agent, name, { pin }, signal) => {
 }
 
 const lock: Work = async (agent, name) => {
-  agent.lock(name)
-  return { done: true }
+  return { done: agent.lock(name) }
 }
 
 const WORK = new Map<string, Work>([

@@ -63,8 +63,8 @@ export interface Keeper {
    * @throws HoldfastError of the session that it is tried with
    */
   unlock(pin: GivenPin | undefined, signal: AbortSignal): Promise<void>
-  /** Wipes the PIN; what was got with it stays good. */
-  lock(): void
+  /** Wipes the PIN; what was got with it stays good. False if it is never a person's, so that there is none. */
+  lock(): boolean
   start(): void
   /** Files that the identity consists of have changed. */
   renew(): void
@@ -229,7 +229,10 @@ export function createKeeper(parts: KeeperParts): Keeper {
       const provider = judging(kept, createSessionWith(pin))
       await refresher.get({ attended: true, fresh: true, signal, provider })
     },
-    lock: wipe,
+    lock() {
+      wipe()
+      return asksPerson
+    },
     start: () => refresher.start(),
     renew: () => refresher.renew(),
     adopt: (credentials) => refresher.adopt(credentials),

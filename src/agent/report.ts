@@ -12,19 +12,18 @@ export interface ReportParts {
   readonly since: Date
 }
 
-/** How the agent is doing now. @param only the one identity to report on */
+/** How the agent is doing now. */
 export function createReport(
   { states, configError }: Agent,
   { counts }: Ledger,
   { version, pid, since }: ReportParts,
-  only?: string,
 ): AgentReport {
   return {
     version,
     pid,
     since: formatExpiration(since),
     ...(configError === undefined ? {} : { configFailure: describeError(configError) }),
-    identities: states.filter(({ name }) => only === undefined || name === only).map(toIdentityReport),
-    requests: counts.filter(({ name }) => only === undefined || name === only),
+    identities: states.map(toIdentityReport),
+    requests: counts,
   }
 }

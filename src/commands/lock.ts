@@ -30,5 +30,8 @@ export async function run({ name, agentDir }: LockArguments, context: Context): 
   const reply = parseAgentReply(await askControl({ agentDir, path: '/lock', request: { name } }, context))
   if ('unknown' in reply) throw unknownToAgent(name)
   if ('failed' in reply) throw reply.failed
-  await context.stdout(`${formatPrintable(name)} is locked\n`)
+  const isLocked = 'done' in reply && reply.done
+  await context.stdout(
+    `${formatPrintable(name)} ${isLocked ? 'is locked' : 'has no PIN that was typed: it is renewed without one, or with a stored one'}\n`,
+  )
 }

@@ -112,7 +112,7 @@ export async function run(argv: ServeArguments, context: Context): Promise<void>
   const parts = createParts(argv, context, log, bare)
   const agent = await createAgent(parts)
   context.onHangup(() => void agent.reload())
-  const report = (only?: string) => createReport(agent, ledger, { ...context, since }, only)
+  const report = () => createReport(agent, ledger, { ...context, since })
   const manager = createServiceManager({ ...context, onError: (message) => log('warning', { message }) })
   const onFault = (place: string, error: unknown) => log('error', { place, ...describeError(error) })
   const createHandler = (place: string, only?: string) =>
@@ -127,11 +127,20 @@ export async function run(argv: ServeArguments, context: Context): Promise<void>
           createHandler,
           onError: onFault,
         })
+  const openSockets = async () => {
+    // At the end of a login session it is removed, and the agent may outlive that.
+    if (folder !== undefined) makeSocketFolder(folder, isSystem ? 0o755 : 0o700, context.uid)
+    await doors.update()
+  }
+  const complain = createComplaint(log)
   let endpoints: Endpoints | undefined
   let metrics: EndpointServer | undefined
   try {
-    if (folder !== undefined) makeSocketFolder(folder, isSystem ? 0o755 : 0o700, context.uid)
-    await doors.update()
+    await openSockets().catch((error) => {
+      // What is wrong with the socket of one identity does not concern those who use the others.
+      if (isOtherAgent(error) || doors.places.length < 2) throw error
+      complain(error)
+    })
     endpoints = await openEndpoints(plan, {
       agent,
       ledger,
@@ -164,7 +173,7 @@ export async function run(argv: ServeArguments, context: Context): Promise<void>
     })
     manager.ready()
     manager.keepAlive()
-    await keepOpen(doors, log, context.signal)
+    await keepOpen(openSockets, complain, context.signal)
     log('ending', {})
     manager.stopping()
   } finally {
@@ -210,21 +219,33 @@ async function obtainPin(agent: Agent, identity: ServedIdentity, context: Contex
 }
 
 /** Looks after the sockets until the end. */
-async function keepOpen(doors: Doors, log: Log, signal: AbortSignal): Promise<void> {
-  let said: string | undefined
+async function keepOpen(
+  open: () => Promise<void>,
+  complain: (error?: unknown) => void,
+  signal: AbortSignal,
+): Promise<void> {
   while (!signal.aborted) {
     await delay(DOORS_CHECK_MS, undefined, { signal }).catch(() => undefined)
     if (signal.aborted) return
-    try {
-      await doors.update()
-      said = undefined
-    } catch (error) {
-      // The other one has the sockets now.
-      if (error instanceof HoldfastError && error.code === 'AGENT_RUNNING') throw error
-      const { code, message } = describeError(error)
-      if (message !== said) log('error', { code, message })
-      said = message
-    }
+    await open().then(complain, (error) => {
+      if (isOtherAgent(error)) throw error
+      complain(error)
+    })
+  }
+}
+
+/** True if another one has the sockets now. */
+function isOtherAgent(error: unknown): boolean {
+  return error instanceof HoldfastError && error.code === 'AGENT_RUNNING'
+}
+
+/** Logs what is wrong when it is not what was wrong before. */
+function createComplaint(log: Log): (error?: unknown) => void {
+  let said: string | undefined
+  return (error) => {
+    const failure = error === undefined ? undefined : describeError(error)
+    if (failure !== undefined && failure.message !== said) log('error', { ...failure })
+    said = failure?.message
   }
 }
 

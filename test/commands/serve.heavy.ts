@@ -134,7 +134,7 @@ describe('holdfast serve', function () {
         const { status, body } = await askSocket(socket, path, { method: 'POST', body: pin })
         assert.equal(status, 400, body)
       }
-      assert.equal((await askSocket(socket, '/metrics')).status, 404)
+      for (const path of ['/metrics', '/status']) assert.equal((await askSocket(socket, path)).status, 404)
     })
 
     it('keeps its time for all where a member sends thousands of requests at once', async () => {

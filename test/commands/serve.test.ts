@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { link, mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -246,9 +246,20 @@ describe('holdfast serve', function () {
     assert.equal(agent.child.exitCode, null)
   })
 
-  it('opens its socket again where somebody has taken it away', async () => {
+  it('opens the other sockets where the group of one is not there', async () => {
+    const folder = join(machine.runtimeFolder, 'sockets')
+    await machine.configure({ edge: {}, other: { 'socket-group': 'no-such-group' } })
+    agent = await machine.serve('--system', '--agent-dir', folder)
+    assert.deepEqual(readdirSync(folder).sort(), ['control.sock', 'edge.sock'])
+    assert.match(agent.output(), / error code=CONFIG_INVALID message=.*no-such-group/)
+    assert.equal((await askSocket(join(folder, 'edge.sock'), '/status')).status, 404)
+    await machine.configure({ edge: {}, other: {} })
+    await until(() => existsSync(join(folder, 'other.sock')))
+  })
+
+  it('opens its socket again where somebody has taken it away, with the folder', async () => {
     agent = await machine.serve()
-    await rm(machine.socket)
+    await rm(join(machine.runtimeFolder, 'holdfast'), { recursive: true })
     await until(() => existsSync(machine.socket))
     assertCredentials(await machine.take())
     await until(() => agent!.output().includes('handed-out'))

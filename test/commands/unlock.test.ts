@@ -215,6 +215,8 @@ describe('an identity whose PIN is typed', function () {
     await until(() => agent.output().includes(' refreshed '))
     const { stdout } = await machine.run(['unlock', 'edge'])
     assert.equal(stdout, 'edge needs no PIN\n')
+    assert.match((await machine.run(['lock', 'edge'])).stdout, /^edge has no PIN that was typed/)
+    assert.doesNotMatch(agent.output(), / locked identity=edge\n/)
   })
 
   it('is nowhere in the memory of the agent once it is forgotten', async () => {

@@ -32,12 +32,12 @@ export interface AgentRequest {
 }
 
 /**
- * What comes back. `unknown`: the agent has no such identity, so whoever asks is on their own. `needPin` beside
- * credentials: they are about to expire, and a person who is there can have new ones.
+ * What comes back. `unknown`: the agent has no such identity, so whoever asks is on their own. `done` is false where there was
+ * nothing to be done. `needPin` beside credentials: they are about to expire, and a person who is there can have new ones.
  */
 export type AgentReply =
   | { readonly credentials: Credentials; readonly needPin?: PinNeed | undefined }
-  | { readonly done: true }
+  | { readonly done: boolean }
   | { readonly unknown: true }
   | { readonly failed: HoldfastError; readonly needPin?: PinNeed | undefined }
 
@@ -106,7 +106,7 @@ export function parseAgentReply(body: Uint8Array): AgentReply {
   }
   const { credentials, failed, needPin, unknown, done } = reply
   if (unknown === true) return { unknown }
-  if (done === true) return { done }
+  if (typeof done === 'boolean') return { done }
   if (hasFields(failed, { code: isText, message: isText })) {
     const { code, message } = failed as { code: string; message: string }
     const known: ErrorCode = isErrorCode(code) ? code : 'AGENT_FAILED'

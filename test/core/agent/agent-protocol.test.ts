@@ -89,6 +89,7 @@ describe('parseAgentReply', () => {
       { credentials },
       { credentials, needPin },
       { done: true },
+      { done: false },
       { unknown: true },
     ] as const) {
       assert.deepEqual(parse(reply), reply)
