@@ -166,6 +166,9 @@ describe('holdfast serve', function () {
     agent = await machine.serve()
     await until(() => agent!.output().includes('code=PIN_INCORRECT'))
     for (let asked = 0; asked < 3; asked++) assertFailure(await machine.take(), 'PIN_INCORRECT', 3)
+    // The next try, whatever it comes from, ends before the login.
+    agent.child.kill('SIGHUP')
+    await until(() => agent!.output().includes('code=PIN_REFUSED_BEFORE'))
     assert.equal(await machine.calls('C_Login'), 1)
     await writeFile(pinFile, `${edge.token.pin}\n`)
     await refreshed()
