@@ -6,10 +6,9 @@ import { nameObject, readStored } from '../core/pkcs11/object-choice.js'
 import { nameToken } from '../core/pkcs11/token-facts.js'
 import { formatPrintable } from '../core/printable.js'
 import { type Certificate, describe, verifyEndEntity } from '../core/x509/certificate.js'
-import { findExpiryWarning } from '../core/x509/expiry.js'
 import { parseCertificates, readCertificates } from '../io/pem-file.js'
 import { readStandardInput } from '../io/standard-input.js'
-import { describeEntry } from './certificate-report.js'
+import { describeEntry, warnOfEnding } from './certificate-report.js'
 import type { Context } from './context.js'
 import { report } from './report.js'
 import {
@@ -128,7 +127,8 @@ function chooseLeaf(certificates: readonly Certificate[]): Certificate {
 }
 
 /** Whoever imports it may have a reason: what is wrong is said, and not forbidden. */
-function warnOfFaults(certificate: Certificate, { now, buildDate, stderr }: Context): void {
+function warnOfFaults(certificate: Certificate, context: Context): void {
+  const { now, buildDate, stderr } = context
   try {
     verifyEndEntity(certificate, { now: now(), buildDate })
   } catch (error) {
@@ -136,6 +136,5 @@ function warnOfFaults(certificate: Certificate, { now, buildDate, stderr }: Cont
     stderr(`warning: Roles Anywhere would refuse it: ${error.message}`)
     return
   }
-  const ending = findExpiryWarning(certificate, now())
-  if (ending !== undefined) stderr(`warning: ${ending}`)
+  warnOfEnding(certificate, context)
 }

@@ -3,7 +3,7 @@
 import type { Argv } from 'yargs'
 import { readStored } from '../core/pkcs11/object-choice.js'
 import { formatPrintable } from '../core/printable.js'
-import { describeEntry, formatEntry } from './certificate-report.js'
+import { describeEntry, formatEntry, warnOfEnding } from './certificate-report.js'
 import type { Context } from './context.js'
 import { report } from './report.js'
 import {
@@ -34,6 +34,7 @@ export async function run(argv: ListArguments, context: Context): Promise<void> 
     administer('readCertificates', { uri, login: argv.login }),
   )
   const found = readStored(certificates)
+  for (const { certificate } of found) warnOfEnding(certificate, context)
   const json = { token, certificates: found.map((entry) => describeEntry(entry, context)) }
   const lines = found.flatMap((entry) => formatEntry(entry, context))
   await report(

@@ -12,7 +12,7 @@ import type { Certificate } from '../core/x509/certificate.js'
 import { readCertificateFacts } from '../core/x509/certificate-facts.js'
 import { formatPem } from '../core/x509/pem.js'
 import { readCertificates } from '../io/pem-file.js'
-import { formatFacts } from './certificate-report.js'
+import { formatFacts, warnOfEnding } from './certificate-report.js'
 import type { Context } from './context.js'
 import { report } from './report.js'
 import {
@@ -49,6 +49,7 @@ export function builder(argv: Argv): Argv {
 export async function run(argv: ShowArguments, context: Context): Promise<void> {
   const { now, buildDate } = context
   const { certificate, uri, keys } = await find(argv, context)
+  warnOfEnding(certificate, context)
   const facts = readCertificateFacts(certificate, { now: now(), buildDate })
   const publicKey = Buffer.from(certificate.publicKeyInfo).toString('base64')
   const key = keys?.find((candidate) => candidate.publicKey === publicKey)

@@ -3,6 +3,7 @@
 import { nameObject, type ReadCertificate } from '../core/pkcs11/object-choice.js'
 import type { Certificate } from '../core/x509/certificate.js'
 import { type CertificateFacts, readCertificateFacts } from '../core/x509/certificate-facts.js'
+import { findExpiryWarning } from '../core/x509/expiry.js'
 import type { Context } from './context.js'
 
 /** A certificate of a token, and what stands in it. */
@@ -24,6 +25,13 @@ export function findFacts(
   } catch {
     return undefined
   }
+}
+
+/** Says on stderr of a certificate that is no CA's that it ends soon. */
+export function warnOfEnding(certificate: Certificate | undefined, { now, stderr }: Context): void {
+  if (certificate === undefined || certificate.isCa) return
+  const ending = findExpiryWarning(certificate, now())
+  if (ending !== undefined) stderr(`warning: ${ending}`)
 }
 
 /** For lists. */

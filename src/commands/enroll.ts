@@ -17,6 +17,7 @@ import { type NotDue, planEnrolment, planRenewal } from '../enroll/plan.js'
 import { type EnrolmentFiles, withEnrolmentFiles } from '../enroll/record.js'
 import { findIdentity, listConfigFiles, loadIdentities } from '../io/config-file.js'
 import { createPinMemory } from '../pin-memory.js'
+import { warnOfEnding } from './certificate-report.js'
 import type { Context } from './context.js'
 import {
   chooseIssuer,
@@ -133,11 +134,16 @@ function surroundings(
   context: Context,
   files: EnrolmentFiles,
 ): EnrolmentSurroundings {
+  const warned = new Set<string>()
   return {
     ...context,
     ...files,
     verifyTls: verifySsl,
-    warn: (text) => context.stderr(`warning: ${text}`),
+    // The token is used several times, and has the same to say each time.
+    warn: (text) => {
+      if (!warned.has(text)) context.stderr(`warning: ${text}`)
+      warned.add(text)
+    },
     debug: debug ? (text) => context.stderr(`debug: ${text}`) : undefined,
     say: context.stderr,
     sleep: (milliseconds, options) => delay(milliseconds, undefined, options),
@@ -191,10 +197,11 @@ async function report(
 function reportNotDue(
   { name, json }: EnrollArguments,
   { certificate, why }: NotDue,
-  { stdout }: Context,
+  context: Context,
 ): Promise<void> {
+  warnOfEnding(certificate, context)
   const facts = { name, renewed: false, certificate: certificateFacts(certificate) }
-  return stdout(json ? `${JSON.stringify(facts)}\n` : `${why}\n`)
+  return context.stdout(json ? `${JSON.stringify(facts)}\n` : `${why}\n`)
 }
 
 function reportRemoved(

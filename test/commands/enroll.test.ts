@@ -291,7 +291,10 @@ describe('holdfast enroll', function () {
     await withSite(async (site) => {
       assertDone(await site.run(site.enroll(...(await site.issuedBy()))), /edge is enrolled/)
       await assertUsable(site, TPM_WARNING)
-      assertDone(await site.run(renew(site, ...(await site.issuedBy()))), /edge is renewed/)
+      const renewed = await site.run(renew(site, ...(await site.issuedBy())))
+      assertDone(renewed, /edge is renewed/)
+      // Each use of the token has a child that warns.
+      assert.equal(renewed.stderr.match(/warning: /g)?.length, 1, renewed.stderr)
       assert.equal((await site.keys()).length, 2)
       assertDone(
         await site.run(['enroll', 'edge', '--config', site.config, '--remove-old']),
@@ -504,14 +507,45 @@ describe('holdfast enroll --renew', function () {
   it('does nothing while there is time, and says so', () =>
     withEnrolled(async (site) => {
       const args = renew(site, '--if-expires-within', '10d', ...(await site.issuedBy()))
+      const idle = await site.run(args)
       assertDone(
-        await site.run(args),
+        idle,
         /^the certificate with serial [\da-f]+ of edge is valid for another 19 days: nothing to do\n$/,
       )
+      assert.equal(idle.stderr, '')
       assert.equal(JSON.parse((await site.run([...args, '--json'])).stdout).renewed, false)
       assert.equal((await site.keys()).length, 1)
       assertDone(await site.run(args.with(args.indexOf('10d'), '20d')), /is renewed/)
     }, 20))
+
+  it('warns of the end also where it is not asked to renew yet', () =>
+    withEnrolled(async (site) => {
+      // Issued for 60 days, 55 of which have passed.
+      const publicKey = new Uint8Array((await site.readCertificate('01')).publicKey.rawData)
+      const day = 24 * 60 * 60 * 1000
+      const [notBefore, notAfter] = [-55, 5].map((days) => new Date(Date.now() + days * day - 60_000))
+      await site.token.pkcs11Tool('--delete-object', '--type', 'cert', '--id', '01')
+      await site.token.importCertificate(
+        await site.authority.issue(publicKey, { notBefore: notBefore!, notAfter: notAfter! }),
+      )
+      const module = ['--token', site.token.label, '--pkcs11-module', site.token.modulePath]
+      const file = join(site.folder, 'ending.pem')
+      const shown = await site.run(['cert', 'show', ...module, '--json'])
+      await writeFile(file, JSON.parse(shown.stdout).pem)
+      const idle = await site.run(renew(site, '--if-expires-within', '1d', '--issue-command', 'true'))
+      assertDone(idle, /nothing to do/)
+      for (const { stderr } of [
+        idle,
+        shown,
+        await site.run(['cert', 'list', ...module]),
+        await site.run(['cert', 'show', file]),
+      ]) {
+        assert.match(
+          stderr,
+          /^holdfast: warning: the certificate with serial [\da-f]+ expires in 4 days.*\n$/,
+        )
+      }
+    }))
 
   it('leaves everything in use as it is when the new certificate is refused', () =>
     withEnrolled(async (site) => {
