@@ -61,6 +61,12 @@ describe('holdfast credential-process', () => {
         'MODULE_INVALID',
         /cut\.so/,
       ],
+      [
+        'of which the second half is missing',
+        () => copy('half.so', (module) => module.subarray(0, module.length / 2)),
+        'MODULE_INVALID',
+        /half\.so is cut off: it has \d+ bytes/,
+      ],
       ['that is a text', () => copy('text.so', () => Buffer.from('module\n')), 'MODULE_INVALID', /text\.so/],
       [
         'of another machine',

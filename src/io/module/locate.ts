@@ -17,7 +17,7 @@ import { userInfo } from 'node:os'
 import { basename } from 'node:path'
 import { HoldfastError } from '../../core/errors.js'
 import { findPathRisks, findTrustedOwners, formatPathRisk, isGroupOfOthers } from '../../core/path-trust.js'
-import { ELF_HEADER_LENGTH, findElfMachine } from '../../core/pkcs11/elf.js'
+import { ELF_START_LENGTH, findElfLength, findElfMachine } from '../../core/pkcs11/elf.js'
 import {
   describePlaces,
   findDistribution,
@@ -166,12 +166,23 @@ function verifyModuleFile(path: string, { uid, machine, warn }: ModuleSurroundin
     if (!risk.isRootsChoice) throw refuse(formatPathRisk(risk))
     warn(`the PKCS#11 module ${path} is loaded, but ${formatPathRisk(risk)}`)
   }
-  verifyMachine(path, machine)
+  verifyElf(path, file.size, machine)
 }
 
-/** The dynamic linker passes over a file for another processor, and then says that there is none. */
-function verifyMachine(path: string, { arch }: Machine): void {
-  const built = findElfMachine(readStart(path))
+/**
+ * The dynamic linker passes over a file for another processor, and then says that there is none; and one that is cut off
+ * ends the process.
+ */
+function verifyElf(path: string, size: number, { arch }: Machine): void {
+  const start = readStart(path)
+  const length = findElfLength(start)
+  if (size < length) {
+    throw new HoldfastError(
+      'MODULE_INVALID',
+      `the PKCS#11 module ${path} is cut off: it has ${size} bytes, and what is to be loaded of it ends at ${length}: install it again`,
+    )
+  }
+  const built = findElfMachine(start)
   if (built === undefined || built === arch) return
   throw new HoldfastError(
     'MODULE_INVALID',
@@ -181,7 +192,7 @@ function verifyMachine(path: string, { arch }: Machine): void {
 
 /** Empty where the file cannot be read: then the dynamic linker says why. */
 function readStart(path: string): Uint8Array {
-  const start = Buffer.alloc(ELF_HEADER_LENGTH)
+  const start = Buffer.alloc(ELF_START_LENGTH)
   try {
     const file = openSync(path, 'r')
     try {
