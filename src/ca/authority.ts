@@ -51,11 +51,12 @@ export async function createAuthority(
   signer: CaSigner,
   key: KeyRecord,
 ): Promise<Authority> {
-  createCaFolder(directory, uid)
-  verifyVacant(directory, uid)
+  verifyHands(directory, uid)
   const issue = { serialNumber: newSerialNumber(), notBefore, notAfter }
   const pem = formatPem('CERTIFICATE', await issueAuthority(subject, issue, signer))
   verifySigned(pem, pem)
+  createCaFolder(directory, uid)
+  verifyVacant(directory, uid)
   const isKeyNew = addCaFile(directory, key.name, key.text)
   let isFirst = false
   try {

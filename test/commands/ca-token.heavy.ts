@@ -77,6 +77,9 @@ for (const [what, createToken, algorithm] of [
       uri = `${uri}?pin-value=1234`
       assertFailure(await init(), 'USAGE', 2, /no pin-value/)
       uri = uri.replace(/\?.*/, '')
+      const wrong = join(at.home, 'wrong-pin')
+      await writeFile(wrong, '00000000\n', { mode: 0o600 })
+      assertFailure(await init('--pin-file', wrong), 'PIN_INCORRECT', 3)
       await assert.rejects(readdir(at.directory), { code: 'ENOENT' })
 
       assertDone(await init(...inToken()))
