@@ -65,7 +65,7 @@ export async function askEstServer(
 }
 
 function createRoute(options: EstClientOptions, signal: AbortSignal): Route {
-  const { url, env, now, buildDate } = options
+  const { url, env, now, buildDate, ca } = options
   const proxy = findProxy(url, env)
   const context = createContext(options)
   // Its failure is for whoever starts TLS.
@@ -79,7 +79,13 @@ function createRoute(options: EstClientOptions, signal: AbortSignal): Route {
     verifyTls: true,
     explain: (cause, step) =>
       explainCertificateWish(cause, step.peer, options) ??
-      explainNetworkFault(cause, { ...step, now: now(), buildDate, settings: SETTINGS }),
+      explainNetworkFault(cause, {
+        ...step,
+        now: now(),
+        buildDate,
+        settings: SETTINGS,
+        caBundle: ca === undefined || step.isProxy ? undefined : 'of --est-ca',
+      }),
     signal,
   }
 }
