@@ -31,9 +31,13 @@ export function describeToken(token: TokenInfo): string {
   return `token ${formatPrintable(JSON.stringify(unpad(token.label)))}`
 }
 
-/** A list for an error message. */
+const MAX_LISTED = 10
+
+/** A list for an error message; of a long one its beginning. */
 export function formatList(items: readonly string[]): string {
-  return items.length === 0 ? 'none' : items.join(', ')
+  if (items.length === 0) return 'none'
+  const more = items.length - MAX_LISTED
+  return `${items.slice(0, MAX_LISTED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
 }
 
 /**

@@ -128,6 +128,13 @@ describe('findEndEntity', () => {
     }
   })
 
+  it('lists no more than ten', () => {
+    const many = Array.from({ length: 25 }, (_, id) => found({ id: id + 1 }))
+    const { message } = errorOf(() => findEndEntity(many))
+    assert.match(message, /^25 certificates match.* and 15 more$/)
+    assert.equal(urisIn(message).length, 10)
+  })
+
   it('tells two of one label and id by their serial numbers', () => {
     const { message } = errorOf(() => findEndEntity([found(), found()]))
     assert.match(message, /^2 certificates match; remove those that are not meant with .* --serial/)
