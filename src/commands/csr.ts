@@ -44,7 +44,8 @@ export function builder(argv: Argv): Argv {
       san: {
         type: 'string',
         requiresArg: true,
-        describe: 'alternative names: dns:HOST, ip:ADDRESS, uri:URI and email:ADDRESS, with commas between',
+        describe:
+          'alternative names: dns:HOST, ip:ADDRESS, uri:URI and email:ADDRESS, with commas between (\\, is one within a name)',
       },
       out: { type: 'string', requiresArg: true, describe: 'write the request to this file' },
       der: { type: 'boolean', default: false, describe: 'write DER instead of PEM; needs --out' },

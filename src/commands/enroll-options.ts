@@ -47,7 +47,8 @@ const VALUES = {
   subject: { type: 'string', describe: 'subject of the certificate [default: CN=NAME]' },
   san: {
     type: 'string',
-    describe: 'alternative names: dns:HOST, ip:ADDRESS, uri:URI, email:ADDRESS, with commas between',
+    describe:
+      'alternative names: dns:HOST, ip:ADDRESS, uri:URI, email:ADDRESS, with commas between (\\, is one within a name)',
   },
   'certificate-from': {
     type: 'string',

@@ -86,17 +86,19 @@ const VALUES: Readonly<Record<keyof typeof GENERAL_NAMES, RegExp>> = {
 }
 
 /**
- * Reads `dns:edge-1.example,ip:192.0.2.7,uri:spiffe://example/edge-1,email:ops@example.com`.
+ * Reads `dns:edge-1.example,ip:192.0.2.7,uri:spiffe://example/edge-1,email:ops@example.com`; a comma within a name is
+ * written `\,`.
  * @throws HoldfastError USAGE
  */
 export function parseAlternativeNames(text: string): AlternativeName[] {
-  return text.split(',').map((part) => {
+  return text.split(/(?<!\\),/).map((escaped) => {
+    const part = escaped.replaceAll('\\,', ',')
     const [, kind = '', value = ''] = /^\s*(\w+):\s*(.*?)\s*$/.exec(part) ?? []
     const known = Object.hasOwn(GENERAL_NAMES, kind) ? (kind as AlternativeName['kind']) : undefined
     if (known === undefined || !VALUES[known].test(value) || (known === 'ip' && isIP(value) === 0)) {
       throw new HoldfastError(
         'USAGE',
-        `--san: "${formatForeignText(part, 100)}" is no alternative name: write dns:HOST, ip:ADDRESS, uri:URI or email:ADDRESS, with commas between`,
+        `--san: "${formatForeignText(part, 100)}" is no alternative name: write dns:HOST, ip:ADDRESS, uri:URI or email:ADDRESS, with commas between (\\, is one within a name)`,
       )
     }
     return { kind: known, value: known === 'ip' ? parseAddress(value) : Buffer.from(value) }

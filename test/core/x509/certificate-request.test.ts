@@ -69,14 +69,14 @@ describe('createCertificateRequest', () => {
 
   it('asks for digitalSignature, clientAuth and the alternative names', async () => {
     const names = parseAlternativeNames(
-      'dns:edge-1.example, ip:192.0.2.7,ip:2001:db8::7,uri:spiffe://example/edge,email:a@b.example',
+      'dns:edge-1.example, ip:192.0.2.7,ip:2001:db8::7,uri:spiffe://example/edge\\,1,email:a@b.example',
     )
     const said = await show(nameRequest(subject, names), await createFileKey('P-256'))
     assert.match(said, /Key Usage: critical\s+Digital Signature\n/)
     assert.match(said, /Extended Key Usage: *\n\s+TLS Web Client Authentication\n/)
     assert.match(
       said,
-      /DNS:edge-1\.example, IP Address:192\.0\.2\.7, IP Address:2001:DB8:0:0:0:0:0:7, URI:spiffe:\/\/example\/edge, email:a@b\.example/,
+      /DNS:edge-1\.example, IP Address:192\.0\.2\.7, IP Address:2001:DB8:0:0:0:0:0:7, URI:spiffe:\/\/example\/edge,1, email:a@b\.example/,
     )
     assert.doesNotMatch(await show(nameRequest(subject, []), await createFileKey('P-256')), /Alternative/)
   })
