@@ -93,9 +93,7 @@ export async function planEnrolment(
   const tokenUri = isPkcs11Uri(token) ? token : formatPkcs11Uri({ token })
   refusePinValue(tokenUri)
   const certificateFile = wishes.certificateOut && resolve(wishes.certificateOut)
-  if (certificateFile !== undefined && !hasBegun && (await isThere(certificateFile))) {
-    throw new HoldfastError('USAGE', `${certificateFile} is there already: name another file, or remove it`)
-  }
+  if (!hasBegun) await verifyNew(certificateFile)
   const names = nameRequest(
     parseDistinguishedName(subject),
     san === undefined ? [] : parseAlternativeNames(san),
@@ -164,6 +162,7 @@ export async function planRenewal(
     wishes.certificateOut === undefined
       ? certificateInUse && join(dirname(certificateInUse), `${label}.pem`)
       : resolve(wishes.certificateOut)
+  if (unfinished === undefined) await verifyNew(certificateFile)
   const names: RequestedNames = nameLike(certificate)
   const wish = sameKey
     ? 'a new certificate for the same key'
@@ -190,6 +189,12 @@ export async function planRenewal(
       readSettings(flags, configured.identity),
     ),
   }
+}
+
+/** What is in a file may be in use, and would be lost before it is known whether the new certificate is accepted. */
+async function verifyNew(certificateFile: string | undefined): Promise<void> {
+  if (certificateFile === undefined || !(await isThere(certificateFile))) return
+  throw new HoldfastError('USAGE', `${certificateFile} is there already: name another file, or remove it`)
 }
 
 /** The URI of the key in a token that the identity uses. */

@@ -659,6 +659,9 @@ describe('holdfast enroll --renew', function () {
     withSite(async (site) => {
       const out = join(site.folder, 'edge.pem')
       await site.run(site.enroll('--certificate-out', out, ...(await site.issuedBy())))
+      const overIt = await site.run(renew(site, '--certificate-out', out, ...(await site.issuedBy())))
+      assertError(overIt, 'USAGE', 2, /is there already/)
+      await assertUsable(site)
       for (const flags of [[], ['--same-key']]) {
         const { stdout } = await site.run(
           renew(site, '--json', '--remove-old', ...flags, ...(await site.issuedBy())),
