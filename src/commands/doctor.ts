@@ -33,7 +33,8 @@ export function builder(argv: Argv): Argv {
     .option('login', {
       type: 'boolean',
       default: true,
-      describe: 'log in to the token once; --no-login tries nothing with a PIN, and asks for no session',
+      describe:
+        'log in to the token, and once more for the session unless a person is asked for the PIN; --no-login tries nothing with a PIN, and asks for no session',
     })
     .option('session', {
       type: 'boolean',

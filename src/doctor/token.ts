@@ -22,6 +22,7 @@ import type { PinSource } from '../core/pin/pin.js'
 import type { ReplyOf } from '../core/pkcs11/admin-protocol.js'
 import { parsePkcs11Uri } from '../core/pkcs11/pkcs11-uri.js'
 import { readCertificates } from '../io/pem-file.js'
+import { asksPerson } from '../pin-answer.js'
 import { chooseLeaf, type SourceSurroundings } from '../source.js'
 import { type KeyOutcomes, tellCertificate } from './certificate.js'
 import { checkPin, type PinSurroundings } from './pin.js'
@@ -94,17 +95,23 @@ async function checkWith(administer: Administer, means: Means): Promise<KeyOutco
       troubles,
     }
   })
-  const tokens = await examination.check('token', { key, module }, (given) =>
-    examineToken(given.module, given.key.uris),
-  )
+  const tokens = await examination.check('token', { key, module }, async (given) => {
+    const { identity, uris } = given.key
+    // Where there is none, the child knows what may be the reason.
+    if (!given.module.some(({ initialized }) => initialized)) {
+      const uri = (identity.privateKey ?? identity.pkcs11Uri ?? identity.certificate)!
+      await administer('listObjects', { uri, login: false })
+    }
+    return examineToken(given.module, uris)
+  })
   const token = tokens.passed ? { ...tokens, value: tokens.value.key } : tokens
   const flags = await examination.check('token-flags', { key, token }, (given) =>
     examineTokenFlags(given.token, given.key.pin.kind),
   )
   const pin = await checkPin(examination, { key, token }, around)
   const open = await examination.check('objects', { tokens }, (given) => listOpen(administer, given.tokens))
-  const isTyped = key.passed && key.value.pin.kind === 'terminal'
-  const login = await checkLogin(administer, means, { tokens, open, flags, ...pin }, isTyped)
+  const isAsked = key.passed && asksPerson(key.value.pin)
+  const login = await checkLogin(administer, means, { tokens, open, flags, ...pin }, isAsked)
   const objects = login.passed ? login : open
   const hidden = objects.passed && open.passed && objects.value === open.value
 
@@ -126,12 +133,12 @@ function checkLogin(
   administer: Administer,
   { examination, around }: Means,
   needs: LoginNeeds,
-  isTyped: boolean,
+  isAsked: boolean,
 ): Promise<Outcome<Objects>> {
   if (!around.login) return examination.skip('login', tell`left out, by --no-login`)
   return examination.check('login', needs, async ({ tokens, open }) => {
     if (!wantsLogin(tokens.key)) return { value: open, message: tell`the token wants none` }
-    if (isTyped && around.session)
+    if (isAsked && around.session)
       return { value: open, message: tell`comes with the session, lest you be asked twice` }
     return { value: await listAll(administer, tokens, open), message: tell`the token has taken the PIN` }
   })

@@ -157,7 +157,7 @@ describe('holdfast doctor', () => {
         'a PIN that is locked',
         0x40000,
         'PIN_LOCKED',
-        /is locked after too many wrong ones.*fix: holdfast token unblock/,
+        /is locked after too many wrong ones: .* holdfast token unblock; fix: $/,
       ],
       ['a PIN with one try left', 0x20000, 'PIN_FINAL_TRY', /one try left before it locks/],
       ['a PIN that must be changed', 0x80000, 'PIN_EXPIRED', /must be changed.*fix: holdfast token set-pin/],
@@ -249,6 +249,18 @@ describe('holdfast doctor', () => {
       assert.equal(findings.find(({ check }) => check === 'session')?.status, 'ok')
     })
 
+    it('asks an askpass program once', async () => {
+      const askpass = await file(
+        'askpass-once',
+        `#!/bin/sh\necho >>${path('asked')}\necho ${edge.token.pin}\n`,
+        0o700,
+      )
+      const diagnosis = await look({ '--pkcs11-uri': edge.uri.split('?')[0], '--askpass': askpass })
+      assert.equal(diagnosis.status, 0, diagnosis.stderr)
+      assert.equal(statusOf(diagnosis, 'session'), 'ok')
+      assert.equal(await readFile(path('asked'), 'utf8'), '\n')
+    })
+
     it('names an askpass program that is none', async () => {
       const askpass = await file('askpass', '#!/bin/sh\n')
       const diagnosis = await look({ '--pkcs11-uri': edge.uri.split('?')[0], '--askpass': askpass })
@@ -274,7 +286,7 @@ describe('holdfast doctor', () => {
         second,
         'pin-guard',
         'PIN_REFUSED_BEFORE',
-        /refused the PIN from .*wrong-pin .*fix: .*holdfast token retry-pin/,
+        /refused the PIN from .*wrong-pin .* run: holdfast token retry-pin edge --state-dir \/.*\/holdfast; fix: $/,
       )
       assert.equal(statusOf(second, 'login'), 'skip')
       assert.equal(statusOf(second, 'key'), 'ok')
@@ -321,6 +333,17 @@ describe('holdfast doctor', () => {
         'certificate',
         'CERTIFICATE_NOT_FOUND',
         /Certificates seen: pkcs11:.*id=%01.*fix: holdfast cert list/,
+      )
+    })
+
+    it('names one that cannot be read', async () => {
+      const faulty = (await createFaultyModules(edge.token))('C_GetAttributeValue=corrupt:0x01')
+      const diagnosis = await look({ '--pkcs11-module': faulty.modulePath }, { env: faulty.env })
+      assertFails(
+        diagnosis,
+        'certificate',
+        'CERTIFICATE_NOT_FOUND',
+        /Certificates seen: .*id=%01.* \(it cannot be read: delete it, and import it again\)/,
       )
     })
 

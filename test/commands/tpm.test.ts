@@ -8,6 +8,7 @@ import { chmod, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { certificatePem, type KeyAlgorithm } from '../support/certificates.js'
 import { run } from '../support/command.js'
+import { assertFails, assertWarns, diagnose } from '../support/diagnosis.js'
 import { createEdge, credentialProcess, type Edge } from '../support/edge.js'
 import { assertCredentials, assertFailure } from '../support/outcome.js'
 import { type ProgramOptions, runHoldfast } from '../support/program.js'
@@ -76,6 +77,8 @@ describe('holdfast credential-process with a TPM', function () {
         ...options,
         env: { ...edge.env, ...env },
       })
+    const look = (changes: Record<string, string | undefined> = {}, options: ProgramOptions = {}) =>
+      diagnose(edge, { '--pkcs11-module': 'tpm2', ...changes }, options)
     const database = (store: string) => join(store, 'tpm2_pkcs11.sqlite3')
 
     /** A store beside the good one, changed. */
@@ -97,6 +100,13 @@ describe('holdfast credential-process with a TPM', function () {
 
     it('is warned of where nothing manages its sessions', async () => {
       assertCredentials(await runWith({}), TPM_WARNING)
+    })
+
+    it('is well in all else, as holdfast doctor has it', async () => {
+      const diagnosis = await look()
+      assertWarns(diagnosis, 'module', /nothing manages the TPM's sessions/)
+      assert.equal(diagnosis.findings.filter(({ status }) => status !== 'ok').length, 1)
+      assert.equal(diagnosis.stderr, '')
     })
 
     it('is reached with what the module is told, whatever its path is called', async () => {
@@ -137,6 +147,8 @@ describe('holdfast credential-process with a TPM', function () {
       for (const time of ['first', 'second']) {
         const result = await runWith({ TPM2_PKCS11_STORE: store })
         assertFailure(result, 'TOKEN_NOT_FOUND', 3, /\/empty, has no token: name the store/)
+        const diagnosis = await look({}, { env: { TPM2_PKCS11_STORE: store } })
+        assertFails(diagnosis, 'token', 'TOKEN_NOT_FOUND', /\/empty, has no token: name the store/)
         assert.ok((await readFile(database(store))).length > 0, time)
       }
     })
@@ -224,7 +236,12 @@ describe('holdfast credential-process with a TPM', function () {
           /the whole TPM is locked.*tpm2_dictionarylockout --clear-lockout/,
         )
       }
+      const changes = { '--pkcs11-uri': uri, '--pin-file': token.pinFile }
+      const guarded = { ...changes, '--state-dir': join(token.directory, 'state-of-doctor') }
+      const finding = assertFails(await look(guarded), 'login', 'PIN_LOCKED', /the whole TPM is locked/)
+      assert.equal(finding.fix, undefined)
       await run('tpm2_dictionarylockout', ['-T', token.tcti, '--clear-lockout'])
+      assert.equal((await look(guarded)).status, 0)
       assertCredentials(await runHoldfast(args(token.pinFile), { env: edge.env }), TPM_WARNING)
     })
   })

@@ -10,6 +10,7 @@ import { matchesObject, matchesSlot, matchesToken } from '../pkcs11/pkcs11-match
 import type { Pkcs11Uri } from '../pkcs11/pkcs11-uri.js'
 import { chooseKey, findEndEntity } from '../pkcs11/token-search.js'
 import { type Certificate, parseCertificate, signingAlgorithmOf } from '../x509/certificate.js'
+import { readCandidates } from '../x509/chain.js'
 import type { Examined, Trouble } from './diagnosis.js'
 import { listed, quoted, shown, tell } from './told.js'
 
@@ -136,11 +137,15 @@ export function findTokenCertificate(
     const others = all.filter((other) => other !== found).map(({ certificate }) => certificate.der)
     return { certificate: found.certificate, id: found.id, others }
   }
-  const list = all.length === 0 ? 'none' : stored.map(({ uri }) => uri).join(', ')
+  const list = stored.map(({ uri, der }) =>
+    readCandidates([Buffer.from(der, 'base64')]).length > 0
+      ? uri
+      : `${uri} (it cannot be read: delete it, and import it again)`,
+  )
   const more = hidden ? ' (without a login; some tokens show more after one)' : ''
   throw new HoldfastError(
     'CERTIFICATE_NOT_FOUND',
-    `no certificate in the token matches the PKCS#11 URI: correct its id or object, import the certificate, or give it as a file with certificate (--certificate). Certificates seen${more}: ${list}`,
+    `no certificate in the token matches the PKCS#11 URI: correct its id or object, import the certificate, or give it as a file with certificate (--certificate). Certificates seen${more}: ${list.join(', ') || 'none'}`,
   )
 }
 

@@ -3,9 +3,11 @@
  * login. io/pin-guard keeps the files. A record never holds a PIN.
  */
 import { createHash, scryptSync } from 'node:crypto'
+import { dirname } from 'node:path'
 import { HoldfastError, isErrorCode } from '../errors.js'
 import { formatPrintable } from '../printable.js'
 import type { ProcessIdentity } from '../process-status.js'
+import { quoteForShell } from '../shell.js'
 import {
   type PinFileIdentity,
   type PinIdentity,
@@ -76,8 +78,12 @@ const REFUSED_KEPT_MS = 24 * 60 * 60 * 1000
 /** About 50 ms and 8 MiB. */
 const SCRYPT_COST = 8192
 
-/** How a person allows a PIN that was refused to be tried again. */
-export const RETRY_COMMAND = 'holdfast token retry-pin'
+/** How a person, whose places may be others, allows a PIN to be tried again that was refused by the record in `folder`. */
+function formatRetryCommand({ label }: Pick<TokenIdentity, 'label'>, folder: string): string {
+  const isArgument = /^[^-]/.test(label) && formatPrintable(label) === label
+  const token = isArgument ? `${quoteForShell(label)} ` : ''
+  return `holdfast token retry-pin ${token}--state-dir ${quoteForShell(formatPrintable(dirname(folder)))}`
+}
 
 /** Names of the records of `pin` on `token`. */
 export function pinRecordNames(token: TokenIdentity, pin: StoredPinIdentity): PinRecordNames {
@@ -198,29 +204,43 @@ function areTexts(value: unknown, names: readonly string[]): boolean {
   return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'string')
 }
 
-/** What to throw for a login that failed and made the PIN from `source` count as refused. */
-export function explainRefusal(error: unknown, source: string): unknown {
+/**
+ * What to throw for a login that failed and made the PIN count as refused.
+ * @param folder of the record that says so
+ */
+export function explainRefusal(
+  error: unknown,
+  { source, token }: Pick<PinRecord, 'source' | 'token'>,
+  folder: string,
+): unknown {
   if (!(error instanceof HoldfastError) || error.code !== 'LOGIN_FAILED') return error
   return new HoldfastError(
     error.code,
-    `${error.message}; a wrong PIN may be the reason, so the PIN from ${source} counts as refused: correct it there, or if it is right run: ${RETRY_COMMAND}`,
+    `${error.message}; a wrong PIN may be the reason, so the PIN from ${source} counts as refused: correct it there, or if it is right run: ${formatRetryCommand(token, folder)}`,
     { cause: error },
   )
 }
 
-/** The error for a PIN that {@link judgePinRecord} calls refused. */
-export function refusedBefore(record: PinRecord): HoldfastError {
+/**
+ * The error for a PIN that {@link judgePinRecord} calls refused.
+ * @param folder of the record
+ */
+export function refusedBefore(record: PinRecord, folder: string): HoldfastError {
   const token = `token "${formatPrintable(record.token.label)}"`
   const pin = `${ROLE_WORDS[record.owner ?? 'user'].name} from ${formatPrintable(record.source)}`
   const login = `a login to ${token} with the ${pin}`
   let what = `${token} refused the ${pin} at ${record.since} (${record.reason})`
+  let mend = 'correct the PIN there, or if it is right run'
   if (record.state === 'trying') what = `${login} began at ${record.since} and its end is not known`
   else if (record.reason === 'LOGIN_FAILED') {
     what = `${login} failed at ${record.since} without a reason, behind which there may be a wrong PIN`
+  } else if (record.reason === 'PIN_LOCKED') {
+    what = `${token} was locked at ${record.since}, so it did not say whether the ${pin} is right`
+    mend = 'once it is unlocked, correct the PIN there, or if it is right run'
   }
   return new HoldfastError(
     'PIN_REFUSED_BEFORE',
-    `${what}; lest the token lock, it is not tried again: correct the PIN there, or if it is right run: ${RETRY_COMMAND}`,
+    `${what}; lest the token lock, it is not tried again: ${mend}: ${formatRetryCommand(record.token, folder)}`,
   )
 }
 
@@ -228,7 +248,7 @@ export function refusedBefore(record: PinRecord): HoldfastError {
 export function damagedRecord(path: string, pin: StoredPinIdentity): HoldfastError {
   return new HoldfastError(
     'PIN_REFUSED_BEFORE',
-    `the record ${formatPrintable(path)} of PIN tries is damaged, so the PIN from ${pin.name} counts as refused and is not tried: if it is right, remove that file or run: ${RETRY_COMMAND}`,
+    `the record ${formatPrintable(path)} of PIN tries is damaged, so the PIN from ${pin.name} counts as refused and is not tried: if it is right, remove that file`,
   )
 }
 

@@ -12,7 +12,7 @@
  * killed, times out or fails without a reason before the refusal is on disk.
  */
 import { rmSync, unlinkSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { HoldfastError } from '../../core/errors.js'
 import type { PinIdentity, TokenIdentity } from '../../core/pin/pin.js'
@@ -212,15 +212,15 @@ function pathOf({ folder }: Guard, name: string): string {
 
 function judge(guard: Guard): PinVerdict {
   const { folder, names } = guard
-  const tried = [findTried(guard), ...findTriedElsewhere(guard)]
+  const tried = [{ folder: folder.path, record: findTried(guard) }, ...findTriedElsewhere(guard)]
   // Read last, right before the login: a parallel run that the token refuses takes it away.
   const good = folder.path === undefined ? undefined : read(guard, names.good)
   let verdict = judgePinRecord(good, false)
-  for (const record of tried) {
-    if (record === undefined) continue
+  for (const { folder, record } of tried) {
+    if (folder === undefined || record === undefined) continue
     const writerLives = record.state === 'trying' && isRunning(record.writer)
     const worse = judgePinRecord(record, writerLives)
-    if (worse === 'refused') throw refusedBefore(record)
+    if (worse === 'refused') throw refusedBefore(record, folder)
     verdict = worse
   }
   return verdict
@@ -238,14 +238,16 @@ function findTried(guard: Guard): PinRecord | undefined {
  * folder may be open to others by now, who could take away a record or put it back; but they cannot make one that is
  * ours, and it can only speak against the PIN. What is damaged there says nothing.
  */
-function findTriedElsewhere({ folder, names, uid }: Guard): PinRecord[] {
-  const found: PinRecord[] = []
+function findTriedElsewhere({ folder, names, uid }: Guard): { folder: string; record: PinRecord }[] {
+  const found: { folder: string; record: PinRecord }[] = []
   for (const path of folder.others) {
     try {
       verifyFolder(path, uid)
       const present = listRecords(path, names.prefix)
       const record = present.some(isTriedName) ? readRecord(join(path, names.tried()), uid) : undefined
-      if (record !== undefined && record !== 'damaged' && record.state !== 'good') found.push(record)
+      if (record !== undefined && record !== 'damaged' && record.state !== 'good') {
+        found.push({ folder: path, record })
+      }
     } catch {
       // It is not there, not ours, or cannot be read.
     }
@@ -294,7 +296,7 @@ function verifyWritable({ folder, pin }: Guard): void {
 }
 
 async function loginUnproven<T>(guard: Guard, login: () => Promise<T> | T): Promise<T> {
-  const { names } = guard
+  const { names, token, pin } = guard
   const tried = pathOf(guard, names.tried())
   let result: T
   try {
@@ -307,7 +309,7 @@ async function loginUnproven<T>(guard: Guard, login: () => Promise<T> | T): Prom
     } catch {
       // Then `trying` stays, which counts as refused as well.
     }
-    throw isRefusal ? explainRefusal(error, guard.pin.name) : error
+    throw isRefusal ? explainRefusal(error, { token, source: pin.name }, dirname(tried)) : error
   }
   try {
     // In this order a full disk leaves no record at all, and the next login is an unproven one again.

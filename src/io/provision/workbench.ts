@@ -85,6 +85,9 @@ export function createWorkbench(
     },
     token(uri) {
       const initialized = bench.tokens().filter(({ info }) => isInitialized(info))
+      // A store with nothing in it, which may be the wrong one, shows a slot for a token.
+      const obstacle = initialized.length === 0 ? access.findObstacle(library) : undefined
+      if (obstacle !== undefined) throw obstacle
       return chooseKeyToken(initialized, parsePkcs11Uri(uri), undefined)
     },
     slot: (token) => new Slot(token.slot, graphene, module),

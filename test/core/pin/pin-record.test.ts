@@ -223,32 +223,47 @@ describe('findPinRecord', () => {
 
 describe('refusedBefore', () => {
   it('says what was refused, when, why, and what to do, on one line', () => {
-    const { code, message } = refusedBefore(record({ token: { ...token, label: 'a\nb' } }))
+    const { code, message } = refusedBefore(record({ token: { ...token, label: 'a\nb' } }), '/state/pin')
     assert.equal(code, 'PIN_REFUSED_BEFORE')
     assert.match(
       message,
-      /^token "a\\u\{a\}b" refused the PIN from HOLDFAST_PIN at 2026-01-02T03:04:05.678Z \(PIN_INCORRECT\); .* holdfast token retry-pin$/,
+      /^token "a\\u\{a\}b" refused the PIN from HOLDFAST_PIN at 2026-01-02T03:04:05.678Z \(PIN_INCORRECT\); .* holdfast token retry-pin --state-dir \/state$/,
     )
   })
   it('says of a try without an end that its end is not known', () => {
-    assert.match(refusedBefore(record({ state: 'trying' })).message, /its end is not known.*retry-pin$/)
+    const { message } = refusedBefore(record({ state: 'trying' }), "/it's/pin")
+    assert.match(message, /its end is not known.*retry-pin edge --state-dir '\/it'\\''s'$/)
   })
   it('says of a login that failed without a reason that the token did not blame the PIN', () => {
-    const { message } = refusedBefore(record({ reason: 'LOGIN_FAILED' }))
-    assert.match(message, /^a login to token "edge" .* without a reason, .*retry-pin$/)
+    const { message } = refusedBefore(record({ reason: 'LOGIN_FAILED' }), '/state/pin')
+    assert.match(
+      message,
+      /^a login to token "edge" .* without a reason, .*retry-pin edge --state-dir \/state$/,
+    )
+  })
+  it('says of a token that was locked that it did not judge the PIN', () => {
+    const { message } = refusedBefore(record({ reason: 'PIN_LOCKED' }), '/state/pin')
+    assert.match(
+      message,
+      /^token "edge" was locked at .* did not say .*: once it is unlocked, .*retry-pin edge /,
+    )
   })
 })
 
 describe('explainRefusal', () => {
   it('says what to do after a login that failed without a reason, and leaves other errors alone', () => {
-    const failed = explainRefusal(new HoldfastError('LOGIN_FAILED', 'login failed (0x5)'), 'HOLDFAST_PIN')
+    const failed = explainRefusal(
+      new HoldfastError('LOGIN_FAILED', 'login failed (0x5)'),
+      record(),
+      '/state/pin',
+    )
     assert(failed instanceof HoldfastError && failed.code === 'LOGIN_FAILED')
     assert.match(
       failed.message,
-      /^login failed \(0x5\); .*PIN from HOLDFAST_PIN counts as refused: .*retry-pin$/,
+      /^login failed \(0x5\); .*PIN from HOLDFAST_PIN counts as refused: .*retry-pin edge --state-dir \/state$/,
     )
     const incorrect = new HoldfastError('PIN_INCORRECT', 'wrong')
-    assert.equal(explainRefusal(incorrect, 'HOLDFAST_PIN'), incorrect)
+    assert.equal(explainRefusal(incorrect, record(), '/state/pin'), incorrect)
   })
 })
 
@@ -256,7 +271,7 @@ describe('damagedRecord', () => {
   it('names the file to remove', () => {
     const { code, message } = damagedRecord('/state/pin/x.json', secret('471108'))
     assert.equal(code, 'PIN_REFUSED_BEFORE')
-    assert.match(message, /\/state\/pin\/x\.json .* remove that file or run: holdfast token retry-pin$/)
+    assert.match(message, /\/state\/pin\/x\.json .* remove that file$/)
     assert.doesNotMatch(message, /4711/)
   })
 })

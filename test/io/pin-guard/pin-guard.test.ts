@@ -203,7 +203,7 @@ describe('withPinGuard', () => {
         const edge = createToken('LOGIN_FAILED')
         await assert.rejects(guard(pin, edge.login), {
           code: 'LOGIN_FAILED',
-          message: /counts as refused.*retry-pin$/,
+          message: /counts as refused.*retry-pin edge --state-dir \/.*\/state$/,
         })
         await assert.rejects(guard(pin, edge.login), {
           code: 'PIN_REFUSED_BEFORE',
