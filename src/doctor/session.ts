@@ -5,7 +5,7 @@ import type { Examination, Outcome } from '../core/doctor/diagnosis.js'
 import { asJson, quoted, saidBy, shown, type Told, tell } from '../core/doctor/told.js'
 import { HoldfastError } from '../core/errors.js'
 import { blamesTrustPolicy } from '../core/roles-anywhere/refusal.js'
-import { createTrustStatement, formatName } from '../core/x509/subject-name.js'
+import { createTrustStatement, findOwnTags, formatName } from '../core/x509/subject-name.js'
 import { createIdentityProvider, type Surroundings } from '../identity-provider.js'
 import type { Session } from '../provider.js'
 import type { Chain } from './certificate.js'
@@ -51,5 +51,9 @@ function findRefusalFix(
     return tell`let the trust anchor have the certificate of ${quoted(top)}, or name the intermediate certificates from there up to its CA with intermediates (--intermediates)`
   }
   if (!blamesTrustPolicy(error)) return undefined
-  return tell`a statement of the role's trust policy that lets this certificate in: ${asJson(createTrustStatement(certificate, trustAnchorArn))}`
+  const others =
+    findOwnTags(certificate).length > 0
+      ? tell``
+      : tell`, and others of its CA as well, since no common name, DNS name or URI tells it from them`
+  return tell`a statement of the role's trust policy that lets this certificate in${others}: ${asJson(createTrustStatement(certificate, trustAnchorArn))}`
 }

@@ -610,6 +610,12 @@ describe('holdfast doctor', () => {
       const stranger = await look({ '--certificate': await file('stranger.pem', pem) })
       openPolicy()
       assertFails(stranger, 'session', 'REFUSED_ROLE', /"aws:PrincipalTag\/x509Subject\/CN":"edge-2"/)
+      assert.doesNotMatch(stranger.stdout, /others of its CA/)
+      const bare = certificatePem(await edge.authority.issue(key.publicKey, { subject: 'O=Example' }))
+      policy(statement)
+      const nobody = await look({ '--certificate': await file('nobody.pem', bare) })
+      openPolicy()
+      assertFails(nobody, 'session', 'REFUSED_ROLE', /lets this certificate in, and others of its CA as well/)
     })
   })
 

@@ -4,6 +4,7 @@
  * @see https://docs.aws.amazon.com/rolesanywhere/latest/userguide/trust-model.html
  */
 
+import { X509Certificate } from 'node:crypto'
 import type { Certificate } from './certificate.js'
 import { parseOid, readElement, readElements } from './der.js'
 
@@ -64,18 +65,44 @@ export interface TrustStatement {
 /** STS's pattern for the value of a session tag: what does not fit is not there to be asked for. */
 const TAG_VALUE = /^[\p{L}\p{Z}\p{N}_.:/=+\-@]{1,256}$/u
 
+type Tag = readonly [key: string, value: string]
+
 /**
- * The narrowest usual statement that lets this certificate in, and no other certificate of its CA: its trust anchor, its
- * common name and its issuer's. Without a common name all else that its subject has is asked for.
+ * The session tags that tell the certificate from others of its CA: its common name, else the first DNS name and URI of its
+ * alternative names. Empty if it has none that can be a tag.
+ */
+export function findOwnTags(certificate: Certificate): readonly Tag[] {
+  const name = readNameAttributes(certificate.subject).get('CN')
+  const common = onlyTags(name === undefined ? [] : [['x509Subject/CN', name]])
+  if (common.length > 0) return common
+  // Node puts what could be mistaken in quotation marks, which no tag may have.
+  const names = new X509Certificate(certificate.der).subjectAltName?.split(', ') ?? []
+  return onlyTags(
+    ['DNS', 'URI'].flatMap((type) => {
+      const first = names.find((name) => name.startsWith(`${type}:`))
+      return first === undefined ? [] : [[`x509SAN/${type}`, first.slice(type.length + 1)]]
+    }),
+  )
+}
+
+function onlyTags(tags: readonly Tag[]): Tag[] {
+  return tags.filter(([, value]) => TAG_VALUE.test(value))
+}
+
+/**
+ * The narrowest usual statement that lets this certificate in: its trust anchor, its {@link findOwnTags own tags} and its
+ * issuer's common name. Where there are none of its own, all that its subject has is asked for, which others may have too.
  */
 export function createTrustStatement(certificate: Certificate, trustAnchorArn: string): TrustStatement {
-  const subject = readNameAttributes(certificate.subject)
-  const own = subject.has('CN') ? [['CN', subject.get('CN')!] as const] : [...subject]
+  const own = findOwnTags(certificate)
+  const subject = [...readNameAttributes(certificate.subject)].map(
+    ([type, value]): Tag => [`x509Subject/${type}`, value],
+  )
   const issuer = readNameAttributes(certificate.issuer).get('CN')
   const tags = [
-    ...own.map(([type, value]) => [`aws:PrincipalTag/x509Subject/${type}`, value] as const),
-    ...(issuer === undefined ? [] : [['aws:PrincipalTag/x509Issuer/CN', issuer] as const]),
-  ].filter(([, value]) => TAG_VALUE.test(value))
+    ...(own.length > 0 ? own : onlyTags(subject)),
+    ...onlyTags(issuer === undefined ? [] : [['x509Issuer/CN', issuer]]),
+  ].map(([key, value]) => [`aws:PrincipalTag/${key}`, value])
   return {
     Effect: 'Allow',
     Principal: { Service: 'rolesanywhere.amazonaws.com' },

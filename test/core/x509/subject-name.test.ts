@@ -1,14 +1,21 @@
 import assert from 'node:assert/strict'
 import { parseCertificate } from '../../../src/core/x509/certificate.js'
-import { createTrustStatement, formatName, readNameAttributes } from '../../../src/core/x509/subject-name.js'
-import { createAuthority, createFileKey } from '../../support/certificates.js'
+import {
+  createTrustStatement,
+  findOwnTags,
+  formatName,
+  readNameAttributes,
+} from '../../../src/core/x509/subject-name.js'
+import { type CertificateOptions, createAuthority, createFileKey } from '../../support/certificates.js'
 
 const ANCHOR = 'arn:aws:rolesanywhere:eu-central-1:111122223333:trust-anchor/x'
 
-async function certificateOf(subject: string) {
+async function certificateOf(subject: string, subjectAltNames?: CertificateOptions['subjectAltNames']) {
   const authority = await createAuthority('Plant Root')
   const { publicKey } = await createFileKey('P-256')
-  return parseCertificate(await authority.issue(publicKey, { subject }))
+  return parseCertificate(
+    await authority.issue(publicKey, { subject, ...(subjectAltNames && { subjectAltNames }) }),
+  )
 }
 
 describe('readNameAttributes', () => {
@@ -72,8 +79,35 @@ describe('createTrustStatement', () => {
     ])
   })
 
+  const keys = ({ Condition }: { Condition: { StringEquals?: object } }) =>
+    Object.keys(Condition.StringEquals!)
+
   it('does not ask for what cannot be a session tag', async () => {
-    const { Condition } = createTrustStatement(await certificateOf('CN=edge#1'), ANCHOR)
-    assert.deepEqual(Object.keys(Condition.StringEquals!), ['aws:PrincipalTag/x509Issuer/CN'])
+    const statement = createTrustStatement(await certificateOf('CN=edge#1'), ANCHOR)
+    assert.deepEqual(keys(statement), ['aws:PrincipalTag/x509Issuer/CN'])
+  })
+
+  it('asks for the first alternative names where the common name cannot be asked for', async () => {
+    for (const subject of ['CN=*', '1.2.840.113549.1.9.1=a@b.c', 'O=Example', 'CN=a"b']) {
+      const certificate = await certificateOf(subject, [
+        { type: 'email', value: 'a@b.c' },
+        { type: 'dns', value: 'edge-1.example' },
+        { type: 'dns', value: 'other.example' },
+        { type: 'url', value: 'spiffe://plant/edge-1' },
+      ])
+      assert.deepEqual(createTrustStatement(certificate, ANCHOR).Condition.StringEquals, {
+        'aws:PrincipalTag/x509SAN/DNS': 'edge-1.example',
+        'aws:PrincipalTag/x509SAN/URI': 'spiffe://plant/edge-1',
+        'aws:PrincipalTag/x509Issuer/CN': 'Plant Root',
+      })
+    }
+  })
+})
+
+describe('findOwnTags', () => {
+  it('finds none where nothing tells the certificate from others of its CA', async () => {
+    assert.deepEqual(findOwnTags(await certificateOf('CN=*', [{ type: 'dns', value: '*.example' }])), [])
+    assert.deepEqual(findOwnTags(await certificateOf('O=Example')), [])
+    assert.deepEqual(findOwnTags(await certificateOf('CN=a,O=b')), [['x509Subject/CN', 'a']])
   })
 })
