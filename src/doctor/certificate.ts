@@ -85,7 +85,7 @@ function examineExpiry(certificate: Certificate, clock: ClockFacts): Examined<un
   const warning = findExpiryWarning(certificate, clock.now)
   const message = tell`valid from ${certificate.notBefore} until ${certificate.notAfter}`
   if (warning === undefined) return { value: undefined, message }
-  const fix = tell`holdfast enroll --renew, or have it issued anew`
+  const fix = tell`holdfast enroll NAME --renew, or have it issued anew`
   return { value: undefined, message, troubles: [{ status: 'warn', message: shown(warning), fix }] }
 }
 

@@ -5,9 +5,9 @@
 
 import { resolve } from 'node:path'
 import type { Identity } from '../core/config/identity.js'
-import type { Examination, Examined, Outcome } from '../core/doctor/diagnosis.js'
+import type { Examination, Examined, Outcome, Trouble } from '../core/doctor/diagnosis.js'
 import { wantsLogin } from '../core/doctor/token-diagnosis.js'
-import { quoted, shown, tell } from '../core/doctor/told.js'
+import { quoted, shown, type Told, tell } from '../core/doctor/told.js'
 import { HoldfastError } from '../core/errors.js'
 import {
   formatPinSource,
@@ -62,7 +62,7 @@ export async function checkPin(
   }
 }
 
-/** Undefined for a PIN that only a person or a program knows. */
+/** Undefined for a PIN that only a person knows. */
 async function examineSource(
   source: PinSource,
   token: TokenFacts,
@@ -79,7 +79,10 @@ async function examineSource(
       return {
         value: identity,
         message: tell`a PIN can be read from ${name}`,
-        troubles: warnings.map((warning) => ({ status: 'warn', message: shown(warning) })),
+        troubles: [
+          ...warnings.map((warning): Trouble => ({ status: 'warn', message: shown(warning) })),
+          ...findRimTroubles(pin, name),
+        ],
       }
     }
     case 'environment':
@@ -88,7 +91,9 @@ async function examineSource(
       const pin = parsePin(source.pin, origin)
       verifyLength(pin, token)
       const value = { kind: 'secret', name: origin, pin } as const
-      if (source.kind === 'environment') return { value, message: tell`a PIN is in ${name}` }
+      if (source.kind === 'environment') {
+        return { value, message: tell`a PIN is in ${name}`, troubles: findRimTroubles(pin, name) }
+      }
       const message = tell`the PIN stands in the PKCS#11 URI (pin-value), where other users and logs may see it`
       const fix = tell`put it into a file, and name that with pin-source=file:PATH in the URI or with pin-file`
       return { value, message, troubles: [{ status: 'warn', message, fix }] }
@@ -96,7 +101,11 @@ async function examineSource(
     case 'askpass': {
       const { program } = source
       const isFound = program.includes('/') ? await isExecutable(program) : await isOnPath(program, env.PATH)
-      if (isFound) return { value: undefined, message: tell`the ${name} is asked at a login` }
+      if (isFound) {
+        // The record of a PIN that was good goes by the program alone.
+        const value = { kind: 'secret', name: formatPinSource(source), pin: new Uint8Array() } as const
+        return { value, message: tell`the ${name} is asked at a login` }
+      }
       throw new HoldfastError(
         'PIN_SOURCE_UNREADABLE',
         `${formatPinSource(source)} is not a program that can be run: correct askpass, or chmod u+x it`,
@@ -105,6 +114,14 @@ async function examineSource(
     case 'terminal':
       return { value: undefined, message: tell`none is stored: a person types it at each login` }
   }
+}
+
+/** What of a PIN is easily put there by mistake: a token takes it for a part of it. */
+function findRimTroubles(pin: Uint8Array, name: Told): Trouble[] {
+  const rims = [pin.at(0), pin.at(-1)].map((byte) => String.fromCharCode(byte ?? 0))
+  if (!rims.some((rim) => /[\s"']/.test(rim))) return []
+  const message = tell`the PIN from ${name} begins or ends with a blank or a quotation mark, which counts as a part of it`
+  return [{ status: 'warn', message, fix: tell`take it away there, if it is none` }]
 }
 
 function verifyLength(pin: Uint8Array, { minPinLength: min, maxPinLength: max, label }: TokenFacts): void {
@@ -127,7 +144,7 @@ function examineGuard(
     const fix = tell`leave out pin-guard (--pin-guard)`
     return { value: undefined, message, troubles: [{ status: 'warn', message, fix }] }
   }
-  if (pin === undefined) return { value: undefined, message: tell`is told the PIN when there is one` }
+  if (pin === undefined) return { value: undefined, message: tell`is not asked about a PIN that is typed` }
   const { label } = token
   const view = inspectPinGuard({
     token: identifyToken(token, env, resolve('.')),

@@ -13,6 +13,7 @@ import {
   verifyArnsAgree,
 } from '../core/roles-anywhere/arn.js'
 import { formatCreateSessionRequest } from '../core/roles-anywhere/create-session.js'
+import { findNamedEndpoint } from '../core/roles-anywhere/endpoint.js'
 import { parseSession, type Session } from '../provider.js'
 
 /** Below it the AWS CLI, boto3 and .NET ask anew with almost every use: they want 15 minutes to be left. */
@@ -27,7 +28,9 @@ export async function checkRequest(
   const arns = await examination.check('arns', { identity }, ({ identity }) => examineArns(identity))
   const session = await examination.check('endpoint', { identity, arns }, ({ identity }) => {
     const session = parseSession(identity, env)
-    const message = tell`${shown(session.endpoint.origin)}, signing for region ${shown(session.region)}`
+    const named = findNamedEndpoint({ endpoint: identity.endpoint, env })
+    const origin = named === undefined ? tell`` : tell`, named by ${shown(named.origin)}`
+    const message = tell`${shown(session.endpoint.origin)}${origin}, signing for region ${shown(session.region)}`
     return { value: session, message }
   })
   return examination.check('request', { session }, ({ session }) => examineRequest(session))

@@ -135,6 +135,16 @@ describe('holdfast doctor', () => {
       )
     })
 
+    it("warns of SoftHSM's files that others can change", async () => {
+      const config = edge.token.env.SOFTHSM2_CONF!
+      const folder = /tokendir *= *(.*)/.exec(await readFile(config, 'utf8'))![1]!
+      await Promise.all([chmod(config, 0o666), chmod(folder, 0o777)])
+      const diagnosis = await look()
+      await Promise.all([chmod(config, 0o600), chmod(folder, 0o700)])
+      assertWarns(diagnosis, 'files', /others can change SoftHSM's configuration .*fix: chmod go-w /)
+      assertWarns(diagnosis, 'files', /others can change the folder of SoftHSM's tokens .*fix: chmod go-w /)
+    })
+
     it('names two tokens with one label', async () => {
       const label = 'twin'
       const first = await createSoftHsmToken({ label })
@@ -310,6 +320,23 @@ describe('holdfast doctor', () => {
       assert.equal((await spy.counts()).C_Login, undefined)
     })
 
+    it('names a state folder that cannot be used for the PIN of an askpass program', async () => {
+      const askpass = await file('askpass-of-nobody', '#!/bin/sh\nexit 1\n', 0o700)
+      const changes = { '--askpass': askpass, '--state-dir': await file('no-folder', '') }
+      const diagnosis = await look({ '--pkcs11-uri': edge.uri.split('?')[0], ...changes })
+      assertFails(diagnosis, 'pin-guard', 'PIN_GUARD_UNAVAILABLE', /no-folder/)
+    })
+
+    it('warns of a blank or a quotation mark around a PIN, which it does not show', async () => {
+      for (const text of ['Zq7-canary \n', '"Zq7-canary"\n']) {
+        const diagnosis = await look(withPin(await file('rim-pin', text)))
+        const warning = diagnosis.findings.find(({ check }) => check === 'pin-source')
+        assert.equal(warning?.status, 'warn')
+        assert.match(warning.message, /rim-pin begins or ends with a blank or a quotation mark/)
+        assert.doesNotMatch(diagnosis.stdout + diagnosis.stderr, /canary/)
+      }
+    })
+
     it('names a state folder that others can write', async () => {
       const state = path('open-state')
       await mkdir(state)
@@ -334,6 +361,11 @@ describe('holdfast doctor', () => {
         'CERTIFICATE_NOT_FOUND',
         /Certificates seen: pkcs11:.*id=%01.*fix: holdfast cert list/,
       )
+    })
+
+    it('knows an id that lacks its per cent signs', async () => {
+      const diagnosis = await look({ '--pkcs11-uri': edge.uri.replace('id=%01', 'id=01') })
+      assertFails(diagnosis, 'certificate', 'CERTIFICATE_NOT_FOUND', /in hexadecimal is written as id=%01,/)
     })
 
     it('names one that cannot be read', async () => {

@@ -196,6 +196,13 @@ describe('holdfast doctor', () => {
       })
     }
 
+    it('says what has named an endpoint', async () => {
+      const url = flag('--endpoint')
+      const diagnosis = await look({ '--endpoint': undefined }, { env: { AWS_ENDPOINT_URL: url } })
+      const { message } = diagnosis.findings.find(({ check }) => check === 'endpoint')!
+      assert.ok(message.startsWith(`${url}, named by AWS_ENDPOINT_URL, signing for `), message)
+    })
+
     it('warns of a session that is short', async () => {
       const diagnosis = await look({ '--session-duration': '900' })
       assertWarns(diagnosis, 'request', /900 seconds is so short .*fix: .*session-duration.* 3600/)
@@ -221,7 +228,7 @@ describe('holdfast doctor', () => {
         BAD_CERTIFICATES.expired,
         'expiry',
         'CERTIFICATE_EXPIRED',
-        /expired at .*fix: holdfast enroll --renew/,
+        /expired at .*fix: holdfast enroll NAME --renew/,
       ],
       [
         'one that is not yet valid',
@@ -290,7 +297,7 @@ describe('holdfast doctor', () => {
           notAfter: new Date(Date.now() + 5.5 * DAY),
         }),
       )
-      assertWarns(diagnosis, 'expiry', /expires in 5 days.*fix: holdfast enroll --renew/)
+      assertWarns(diagnosis, 'expiry', /expires in 5 days.*fix: holdfast enroll NAME --renew/)
     })
 
     it('says which CA the anchor must have, where an intermediate is missing', async () => {

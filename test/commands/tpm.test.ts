@@ -136,6 +136,18 @@ describe('holdfast credential-process with a TPM', function () {
       assertFailure(broker, 'DEVICE_UNREACHABLE', 3, /start tpm2-abrmd/)
     })
 
+    it('has a backend that is none', async () => {
+      const result = await runWith({ TPM2_PKCS11_BACKEND: 'none' })
+      assertFailure(result, 'STORE_UNUSABLE', 3, /TPM2_PKCS11_BACKEND=none is no backend/)
+    })
+
+    it('has a store that others can change, of which holdfast doctor warns', async () => {
+      await chmod(good, 0o777)
+      const diagnosis = await look()
+      await chmod(good, 0o700)
+      assertWarns(diagnosis, 'files', /others can change the store of tpm2-pkcs11 .*fix: chmod go-w /)
+    })
+
     it('has a store that does not exist', async () => {
       const result = await runWith({ TPM2_PKCS11_STORE: '/nonexistent/store' })
       assertFailure(result, 'STORE_UNUSABLE', 3, /\/nonexistent\/store, does not exist: .*TPM2_PKCS11_STORE/)
@@ -243,6 +255,11 @@ describe('holdfast credential-process with a TPM', function () {
       await run('tpm2_dictionarylockout', ['-T', token.tcti, '--clear-lockout'])
       assert.equal((await look(guarded)).status, 0)
       assertCredentials(await runHoldfast(args(token.pinFile), { env: edge.env }), TPM_WARNING)
+    })
+
+    it('has been cleared, and the keys of its tokens with it', async () => {
+      await run('tpm2_clear', ['-T', token.tcti])
+      assertFailure(await runWith({}), 'LOGIN_FAILED', 3, /If the TPM was cleared, .* enrol anew/)
     })
   })
 })

@@ -14,7 +14,7 @@ const REMEDIES: Readonly<Partial<Record<ErrorCode, Told>>> = {
   PIN_GUARD_UNAVAILABLE: tell`name a folder of your own in state-dir (--state-dir)`,
   CERTIFICATE_NOT_FOUND: tell`holdfast cert list shows the certificates there are; holdfast cert import brings one in`,
   CERTIFICATE_AMBIGUOUS: tell`put one of these URIs into certificate`,
-  CERTIFICATE_EXPIRED: tell`holdfast enroll --renew, or have the certificate issued anew`,
+  CERTIFICATE_EXPIRED: tell`holdfast enroll NAME --renew, or have the certificate issued anew`,
   KEY_NOT_FOUND: tell`holdfast key list shows the keys there are`,
   KEY_MISMATCH: tell`holdfast cert list shows which certificate belongs to which key`,
   KEY_AMBIGUOUS: tell`put one of these URIs into private-key`,

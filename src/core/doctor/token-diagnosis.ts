@@ -142,11 +142,20 @@ export function findTokenCertificate(
       ? uri
       : `${uri} (it cannot be read: delete it, and import it again)`,
   )
+  const hex = findHexId(uri, stored)
+  const hint =
+    hex === undefined ? '' : `; an id in hexadecimal is written as id=${hex.replaceAll(/../g, '%$&')}`
   const more = hidden ? ' (without a login; some tokens show more after one)' : ''
   throw new HoldfastError(
     'CERTIFICATE_NOT_FOUND',
-    `no certificate in the token matches the PKCS#11 URI: correct its id or object, import the certificate, or give it as a file with certificate (--certificate). Certificates seen${more}: ${list.join(', ') || 'none'}`,
+    `no certificate in the token matches the PKCS#11 URI: correct its id or object${hint}, import the certificate, or give it as a file with certificate (--certificate). Certificates seen${more}: ${list.join(', ') || 'none'}`,
   )
+}
+
+/** The id of the URI if it is that of an object in hexadecimal, whose per cent signs were left out. */
+function findHexId({ id }: Pkcs11Uri, stored: readonly StoredCertificate[]): string | undefined {
+  const text = id && Buffer.from(id).toString('latin1').toLowerCase()
+  return stored.some((object) => object.id.toLowerCase() === text) ? text : undefined
 }
 
 /**

@@ -130,7 +130,11 @@ export function chooseEndpoint(choice: EndpointChoice): URL {
   return parseEndpoint(named.text, named.origin)
 }
 
-function findNamedEndpoint({ endpoint, env }: EndpointChoice): { text: string; origin: string } | undefined {
+/** The endpoint that the user named, and by what. */
+export function findNamedEndpoint({
+  endpoint,
+  env,
+}: Pick<EndpointChoice, 'endpoint' | 'env'>): { text: string; origin: string } | undefined {
   if (endpoint !== undefined) return { text: endpoint, origin: '--endpoint' }
   for (const origin of ['AWS_ENDPOINT_URL_ROLESANYWHERE', 'AWS_ENDPOINT_URL']) {
     const text = env[origin]

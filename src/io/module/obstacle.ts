@@ -91,7 +91,12 @@ function findTpmObstacle(
   if (library !== undefined) {
     return fault?.kind === 'empty' ? new HoldfastError('TOKEN_NOT_FOUND', fault.message) : undefined
   }
-  const { TPM2_PKCS11_TCTI: text } = env
+  const { TPM2_PKCS11_TCTI: text, TPM2_PKCS11_BACKEND: backend } = env
+  if (backend !== undefined && backend !== 'esysdb' && backend !== 'fapi') {
+    return unusable(
+      `TPM2_PKCS11_BACKEND=${backend} is no backend of tpm2-pkcs11: leave it out, or say esysdb`,
+    )
+  }
   const { kind, target } = parseTcti(text ?? 'device')
   const obstacle =
     kind === 'device' ? findDeviceObstacle(text === undefined ? [target, '/dev/tpm0'] : [target]) : undefined
@@ -141,14 +146,32 @@ function findReaderObstacle({ env, machine }: ObstacleSurroundings): HoldfastErr
   )
 }
 
-function findSoftHsmObstacle({ env }: ObstacleSurroundings): HoldfastError | undefined {
+/** SoftHSM's configuration, which need not be there if it is named, and the places where it may be if it is not. */
+function findSoftHsmConfig(env: ObstacleSurroundings['env']) {
   const { SOFTHSM2_CONF: named, HOME: home } = env
   const places = [
     ...(home === undefined ? [] : [join(home, '.config/softhsm2/softhsm2.conf')]),
     '/etc/softhsm/softhsm2.conf',
     '/etc/softhsm2.conf',
   ]
-  const file = named ?? places.find((place) => existsSync(place))
+  return { file: named ?? places.find((place) => existsSync(place)), places }
+}
+
+/** @throws Error of the file system */
+function readTokenFolder(file: string): string | undefined {
+  return /^\s*directories\.tokendir\s*=\s*(.*?)\s*$/m.exec(readFileSync(file, 'utf8'))?.[1]
+}
+
+/** SoftHSM's configuration and the folder of its tokens, as far as they can be found. */
+export function listSoftHsmFiles(env: ObstacleSurroundings['env']): string[] {
+  const { file } = findSoftHsmConfig(env)
+  if (file === undefined || !mayUse(file, constants.R_OK)) return []
+  const folder = readTokenFolder(file)
+  return folder === undefined ? [file] : [file, folder]
+}
+
+function findSoftHsmObstacle({ env }: ObstacleSurroundings): HoldfastError | undefined {
+  const { file, places } = findSoftHsmConfig(env)
   if (file === undefined || !existsSync(file)) {
     return unusable(
       `SoftHSM has no configuration (${file === undefined ? places.join(', ') : `SOFTHSM2_CONF=${file}`}): name one in SOFTHSM2_CONF, with the line "directories.tokendir = FOLDER"`,
@@ -159,7 +182,7 @@ function findSoftHsmObstacle({ env }: ObstacleSurroundings): HoldfastError | und
       `user ${userName()} may not read SoftHSM's configuration ${file}: run usermod -aG softhsm ${userName()} and log in again, or name another in SOFTHSM2_CONF`,
     )
   }
-  const folder = /^\s*directories\.tokendir\s*=\s*(.*?)\s*$/m.exec(readFileSync(file, 'utf8'))?.[1]
+  const folder = readTokenFolder(file)
   if (folder === undefined || mayUse(folder, constants.R_OK | constants.X_OK)) return undefined
   const what = existsSync(folder) ? `may not be read by user ${userName()}` : 'does not exist'
   return unusable(`the folder of SoftHSM's tokens, ${folder} (directories.tokendir in ${file}), ${what}`)

@@ -254,7 +254,7 @@ function translateLoginError(token: PresentToken, cause: unknown, owner: PinOwne
   }
   return new HoldfastError(
     'LOGIN_FAILED',
-    `login to ${describeToken(token.info)} failed (CKR_GENERAL_ERROR, 0x5): the TPM may be full of what killed programs have left in it: run tpm2_flushcontext --loaded-session, and reach it through /dev/tpmrm0 or tpm2-abrmd`,
+    `login to ${describeToken(token.info)} failed (CKR_GENERAL_ERROR, 0x5): the TPM may be full of what killed programs have left in it: run tpm2_flushcontext --loaded-session, and reach it through /dev/tpmrm0 or tpm2-abrmd. If the TPM was cleared, the token's keys are gone for good: make a new token, and enrol anew`,
     { cause },
   )
 }
