@@ -8,7 +8,7 @@ import { formatTriesLeft, type PinSourceKind, verifyPinMayBeTried } from '../pin
 import type { KeyFacts, StoredCertificate, TokenFacts } from '../pkcs11/admin-protocol.js'
 import { matchesObject, matchesSlot, matchesToken } from '../pkcs11/pkcs11-match.js'
 import type { Pkcs11Uri } from '../pkcs11/pkcs11-uri.js'
-import { chooseKey, findEndEntity } from '../pkcs11/token-search.js'
+import { chooseKey, findEndEntity, formatList } from '../pkcs11/token-search.js'
 import { type Certificate, parseCertificate, signingAlgorithmOf } from '../x509/certificate.js'
 import { readCandidates } from '../x509/chain.js'
 import type { Examined, Trouble } from './diagnosis.js'
@@ -77,7 +77,7 @@ function matches(token: TokenFacts, uri: Pkcs11Uri): boolean {
 }
 
 function listUris(tokens: readonly TokenFacts[]): string {
-  return tokens.map(({ uri }) => uri).join(', ') || 'none'
+  return formatList(tokens.map(({ uri }) => uri))
 }
 
 /**
@@ -148,7 +148,7 @@ export function findTokenCertificate(
   const more = hidden ? ' (without a login; some tokens show more after one)' : ''
   throw new HoldfastError(
     'CERTIFICATE_NOT_FOUND',
-    `no certificate in the token matches the PKCS#11 URI: correct its id or object${hint}, import the certificate, or give it as a file with certificate (--certificate). Certificates seen${more}: ${list.join(', ') || 'none'}`,
+    `no certificate in the token matches the PKCS#11 URI: correct its id or object${hint}, import the certificate, or give it as a file with certificate (--certificate). Certificates seen${more}: ${formatList(list)}`,
   )
 }
 
