@@ -3,7 +3,7 @@
  */
 
 import { isUtf8 } from 'node:buffer'
-import { constants, lstatSync, readlinkSync } from 'node:fs'
+import { constants, lstatSync, readlinkSync, type Stats } from 'node:fs'
 import { type FileHandle, mkdir, open, readlink, realpath, rename, stat, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { HoldfastError } from '../core/errors.js'
@@ -75,6 +75,8 @@ export async function editFile(
     }
     await mkdir(dirname(path), { recursive: true, mode: (mode & 0o004) === 0 ? 0o700 : 0o755 })
     const target = await followLink(path)
+    // Before a lock is put beside it, where others may have no business, as beside /dev/null.
+    await lookAt(path, target, uid)
     await withLock(`${target}.lock`, signal, async () => {
       for (let turn = 0; turn < MAX_TURNS; turn++) {
         if (await editOnce(path, target, edit, { uid, mode })) return
@@ -97,12 +99,7 @@ async function editOnce(
   edit: (text: string) => string,
   { uid, mode }: { readonly uid: number; readonly mode: number },
 ): Promise<boolean> {
-  const former = await stat(target).catch(ignoreMissing)
-  if (former !== undefined && former.uid !== uid && former.uid !== 0)
-    throw strangers(path, target, former.uid)
-  if (former?.isFile() === false) {
-    throw new HoldfastError('OUTPUT_FAILED', `${path} is not written: it is not a regular file`)
-  }
+  const former = await lookAt(path, target, uid)
   const text = await readTextFile(target)
   const edited = edit(text)
   if (edited === text) return true
@@ -118,6 +115,15 @@ async function editOnce(
   }
   syncFolder(dirname(target))
   return true
+}
+
+/** What is at the target now; undefined if nothing is. @throws HoldfastError OUTPUT_FAILED for what is not to be replaced */
+async function lookAt(path: string, target: string, uid: number): Promise<Stats | undefined> {
+  const found = await stat(target).catch(ignoreMissing)
+  if (found === undefined) return undefined
+  if (found.uid !== uid && found.uid !== 0) throw strangers(path, target, found.uid)
+  if (found.isFile()) return found
+  throw new HoldfastError('OUTPUT_FAILED', `${path} is not written: it is not a regular file`)
 }
 
 function explainFault(cause: unknown): string {
