@@ -6,6 +6,7 @@
 import type { Argv } from 'yargs'
 import type { Context } from './commands/context.js'
 import * as credentialProcess from './commands/credential-process.js'
+import { toCamelCase } from './commands/options.js'
 import { findPlainArguments } from './commands/plain-arguments.js'
 import { findContinuedCommand, formatCommand } from './core/aws-files/aws-config.js'
 import { HoldfastError } from './core/errors.js'
@@ -79,6 +80,11 @@ const COMMANDS: readonly CommandEntry[] = [
     command: 'emulator',
     describe: 'Run a strict local stand-in for IAM Roles Anywhere',
     load: () => import('./commands/emulator.js'),
+  },
+  {
+    command: 'completion [shell]',
+    describe: 'Print a completion script for bash or zsh',
+    load: () => import('./commands/completion.js'),
   },
 ]
 
@@ -197,11 +203,67 @@ const CA_COMMANDS: readonly CommandEntry[] = [
   },
 ]
 
+/** A word that stands before others of a kind. */
+interface CommandGroup {
+  readonly name: string
+  readonly describe: string
+  readonly commands: readonly CommandEntry[]
+  readonly example: readonly [command: string, what: string]
+}
+
+const GROUPS: readonly CommandGroup[] = [
+  {
+    name: 'token',
+    describe: 'Work on a token',
+    commands: TOKEN_COMMANDS,
+    example: ['holdfast token list --module ykcs11', 'what is plugged in'],
+  },
+  {
+    name: 'key',
+    describe: 'Make, list and remove keys in a token',
+    commands: KEY_COMMANDS,
+    example: ['holdfast key list --token edge', 'the keys of the token "edge"'],
+  },
+  {
+    name: 'cert',
+    describe: 'Import, list, show and remove certificates in a token',
+    commands: CERT_COMMANDS,
+    example: ['holdfast cert show edge.pem', 'whether Roles Anywhere would take it'],
+  },
+  {
+    name: 'consumer',
+    describe: 'Say which programs may use the container endpoint',
+    commands: CONSUMER_COMMANDS,
+    example: ['holdfast consumer list', 'who may use which identity'],
+  },
+  {
+    name: 'ca',
+    describe: 'Keep a small CA of your own',
+    commands: CA_COMMANDS,
+    example: ['holdfast ca list', 'the certificates that the CA has issued'],
+  },
+]
+
+/** Flags of aws_signing_helper that have no like here, and what to do instead. */
+const FOREIGN_FLAGS: ReadonlyMap<string, string> = new Map(
+  ['cert-selector', 'system-store-name', 'use-latest-expiring-certificate'].map((flag) => [
+    flag,
+    'there is no access to the certificate stores of Windows and macOS: name key and certificate in a token with --pkcs11-uri, or a file with --certificate',
+  ]),
+)
+
 /**
  * Runs one command line (without node and script).
  * @returns the exit status; everything that went wrong has been said on stderr
  */
-export async function runCli(args: readonly string[], outside: Context): Promise<number> {
+export async function runCli(given: readonly string[], outside: Context): Promise<number> {
+  // As AWS's own helper takes it; yargs knows a flag that is denied only without a value.
+  const args = given.map((arg) =>
+    arg.replace(
+      /^--no-([^=]+)=(true|false)$/,
+      (_, name, value) => `--${value === 'true' ? 'no-' : ''}${name}`,
+    ),
+  )
   const context = { ...outside, stderr: withoutPins(args, outside.stderr) }
   try {
     await refuseContinuedCommand(args, context)
@@ -210,7 +272,7 @@ export async function runCli(args: readonly string[], outside: Context): Promise
   } catch (error) {
     // yargs hands some of its findings to fail below, and throws the others.
     const isFinding = error instanceof Error && error.name === 'YError'
-    return report(isFinding ? toUsage(error.message) : error, context, args.includes('--debug'))
+    return report(isFinding ? toUsage(error.message, args) : error, context, args.includes('--debug'))
   }
 }
 
@@ -244,10 +306,34 @@ async function refuseContinuedCommand(args: readonly string[], context: Context)
   )
 }
 
-function toUsage(finding: string): HoldfastError {
+/** What yargs found, in words that say what to do about it. */
+function toUsage(finding: string, args: readonly string[]): HoldfastError {
   const lines = finding.split('\n').map((line) => line.trim())
   const text = lines.filter((line) => line !== '').join(' ')
-  return new HoldfastError('USAGE', text.replace(/^Did you mean /, 'there is no such command; did you mean '))
+  const [, unknown] = /^Unknown arguments?: (.*)$/.exec(text) ?? []
+  const [, got] = /^Not enough non-option arguments: got (\d+)/.exec(text) ?? []
+  const said =
+    (unknown !== undefined && explainUnknown(unknown.split(', '))) ||
+    (got !== undefined && explainMissing(args, Number(got))) ||
+    text.replace(/^Did you mean /, 'there is no such command; did you mean ')
+  return new HoldfastError('USAGE', said)
+}
+
+function explainUnknown(all: readonly string[]): string {
+  for (const [flag, instead] of FOREIGN_FLAGS) if (all.includes(flag)) return `--${flag}: ${instead}`
+  // yargs gives each flag a second time, in camel case.
+  const names = all.filter((name) => !all.some((other) => other !== name && toCamelCase(other) === name))
+  return `Unknown argument${names.length > 1 ? 's' : ''}: ${names.join(', ')}`
+}
+
+/** @param got how many positionals there are */
+function explainMissing(args: readonly string[], got: number): string | undefined {
+  const group = GROUPS.find(({ name }) => name === args[0])
+  const word = group === undefined ? args[0] : args[1]
+  const entry = (group?.commands ?? COMMANDS).find(({ command }) => command.split(' ')[0] === word)
+  const missing = entry?.command.match(/<\w+>/g)?.slice(got)
+  if (missing === undefined) return undefined
+  return `${missing.join(' ')} is missing: holdfast ${group === undefined ? '' : `${group.name} `}${entry!.command}`
 }
 
 /**
@@ -274,18 +360,14 @@ async function createParser(args: readonly string[], context: Context): Promise<
     .usage('$0 <command>\n\nShort-lived AWS credentials from a private key that stays in its token.')
     .recommendCommands()
     .demandCommand(1, 'name a command; holdfast --help lists them')
-    .completion('completion', 'Print a shell completion script for bash or zsh')
+    .example('holdfast enroll --help', 'from an empty token to an identity')
+    .example('holdfast credential-process edge', 'credentials of the configured identity "edge"')
+    .example('holdfast doctor edge', 'why there are none')
   await addCommands(parser, COMMANDS, context)
-  for (const [name, describe, commands] of [
-    ['token', 'Work on a token', TOKEN_COMMANDS],
-    ['key', 'Make, list and remove keys in a token', KEY_COMMANDS],
-    ['cert', 'Import, list, show and remove certificates in a token', CERT_COMMANDS],
-    ['consumer', 'Say which programs may use the container endpoint', CONSUMER_COMMANDS],
-    ['ca', 'Keep a small CA of your own', CA_COMMANDS],
-  ] as const) {
+  for (const { name, describe, commands, example } of GROUPS) {
     parser.command(name, describe, async (argv) => {
       await addCommands(argv, commands, context)
-      return argv.demandCommand(1, `name a command; holdfast ${name} --help lists them`)
+      return argv.demandCommand(1, `name a command; holdfast ${name} --help lists them`).example(...example)
     })
   }
   return parser
@@ -307,12 +389,12 @@ async function createBareParser(
       .strict()
       .parserConfiguration({ 'dot-notation': false })
       // The declared type is that of an older yargs: the second argument says of what kind the flags are.
-      .check((argv, kinds) => verifyValues(argv, args, (kinds as unknown as FlagKinds).boolean), true)
+      .check((argv, kinds) => verifyValues(argv, args, kinds as unknown as FlagKinds), true)
       .wrap(100)
       .exitProcess(false)
       .showHelpOnFail(false)
       .fail((message, error) => {
-        throw error ?? toUsage(message)
+        throw error ?? toUsage(message, args)
       })
   )
 }
@@ -333,10 +415,15 @@ async function addCommands(parser: Argv, entries: readonly CommandEntry[], conte
 interface FlagKinds {
   /** Names of the flags that need no value. */
   readonly boolean: readonly string[]
+  readonly number: readonly string[]
 }
 
 /** Refuses what yargs takes although nobody can tell what it means. */
-function verifyValues(argv: object, args: readonly string[], booleans: readonly string[]): true {
+function verifyValues(
+  argv: object,
+  args: readonly string[],
+  { boolean: booleans, number: numbers }: FlagKinds,
+): true {
   const verify = (isClear: boolean, what: string) => {
     if (!isClear) throw new HoldfastError('USAGE', what)
   }
@@ -348,11 +435,13 @@ function verifyValues(argv: object, args: readonly string[], booleans: readonly 
     verify(value !== '', `${name} is empty: leave it out instead`)
     verify(value !== false || booleans.includes(name), `--no-${name} means nothing: --${name} has a value`)
   }
-  for (const arg of args) {
-    const [, name = '', value = ''] = /^--([^=]+)=(.*)$/s.exec(arg) ?? []
-    const isClear = !booleans.includes(name) || value === 'true' || value === 'false'
+  args.forEach((arg, index) => {
+    const [, name = '', value] = /^--([^=]+)(?:=(.*))?$/s.exec(arg) ?? []
+    const isClear = !booleans.includes(name) || value === undefined || /^(?:true|false)$/.test(value)
     verify(isClear, `--${name} is true or false, or stands alone`)
-  }
+    const isNumber = numbers.includes(name) && Number.isFinite(Number(value ?? args[index + 1]))
+    verify(!isNumber || /^-?[\d.]+$/.test(value ?? args[index + 1]!), `--${name} is written in digits`)
+  })
   return true
 }
 

@@ -5,6 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Context } from '../src/commands/context.js'
+import { runHoldfast } from './support/program.js'
 
 /** Runs a command line on a machine where nothing is installed; gives its exit status and what it said. */
 async function run(...args: string[]): Promise<{ status: number; said: string[]; stdout: string }> {
@@ -42,6 +43,14 @@ describe('runCli', () => {
     [['credential-process', '--pkcs11-uri'], /pkcs11-uri/],
     [['credential-process', '--pin-guard', 'maybe'], /pin-guard.*"on", "off"/],
     [['credential-process', 'edge', '--region', 'a', '--region', 'b'], /--region is given twice/],
+    [['credential-process', '--foo-bar', 'x'], /^Unknown argument: foo-bar \(/],
+    [['credential-process', '--foo-bar', 'x', 'y', 'z'], /^Unknown arguments: foo-bar, z \(/],
+    [['credential-process', '--cert-selector', 'x'], /^--cert-selector: .*--pkcs11-uri.*--certificate/],
+    [['serve', '--use-latest-expiring-certificate'], /^--use-latest-expiring-certificate: .*--pkcs11-uri/],
+    [['credential-process', 'edge', '--session-duration', '9e2'], /^--session-duration is written in digits/],
+    [['token', 'list', '--slot=0x1'], /^--slot is written in digits/],
+    [['configure'], /^<name> is missing: holdfast configure <name> \(/],
+    [['consumer', 'add', 'x'], /^<consumer> is missing: holdfast consumer add <identity> <consumer> \(/],
   ]
   for (const [args, message] of usages) {
     it(`refuses ${JSON.stringify(args)} in one line`, async () => {
@@ -52,6 +61,40 @@ describe('runCli', () => {
       assert.doesNotMatch(said[0]!, /\n/)
       assert.equal(status, 2, said.join())
       assert.equal(stdout, '')
+    })
+  }
+
+  for (const [flag, isWarned] of [
+    ['--no-verify-ssl', true],
+    ['--no-verify-ssl=true', true],
+    ['--no-verify-ssl=false', false],
+    ['--verify-ssl=false', true],
+  ] as const) {
+    it(`takes ${flag}`, async () => {
+      const arn = 'arn:aws:rolesanywhere:eu-central-1:111122223333'
+      const role = 'arn:aws:iam::111122223333:role/edge'
+      const arns = [
+        `--trust-anchor-arn=${arn}:trust-anchor/a`,
+        `--profile-arn=${arn}:profile/p`,
+        '--role-arn',
+        role,
+      ]
+      const key = [
+        '--private-key=/nonexistent',
+        '--certificate=/nonexistent',
+        '--endpoint=http://127.0.0.1:1',
+      ]
+      const { said } = await run('credential-process', ...arns, ...key, '--no-agent', flag)
+      assert.match(said.at(-1)!, /\(FILE_UNREADABLE\)$/)
+      assert.equal(/TLS certificates are not checked/.test(said[0]!), isWarned)
+    })
+  }
+
+  for (const command of [[], ['token'], ['key'], ['cert'], ['consumer'], ['ca'], ['completion']]) {
+    it(`has an example in the help of ${command[0] ?? 'all'}`, async () => {
+      const { stdout, stderr } = await runHoldfast([...command, '--help'])
+      assert.match(stdout, /\nExamples:\n {2}holdfast /)
+      assert.equal(stderr, '')
     })
   }
 
