@@ -34,11 +34,18 @@ export async function readCertificates(path: string): Promise<Certificate[]> {
  * @throws HoldfastError CERTIFICATE_INVALID, CERTIFICATE_NOT_FOUND
  */
 export function parseCertificates(bytes: Uint8Array, origin: string): Certificate[] {
+  if (bytes.length === 0) throw new HoldfastError('CERTIFICATE_INVALID', `${origin} is empty`)
   let certificates: Certificate[]
   try {
     const text = Buffer.from(bytes).toString('latin1')
     certificates = text.includes('-----BEGIN') ? parseCertificatesPem(text) : [parseCertificate(bytes)]
   } catch (cause) {
+    if (isPkcs12(bytes)) {
+      throw new HoldfastError(
+        'CERTIFICATE_INVALID',
+        `${origin} is a PKCS#12 file: take the certificates out of it with openssl pkcs12 -nokeys -in FILE -out NEW`,
+      )
+    }
     throw new HoldfastError(
       'CERTIFICATE_INVALID',
       `${origin} holds something that is not an X.509 certificate in PEM or DER: ${(cause as Error).message}`,
@@ -90,6 +97,11 @@ export function createKeyFileSource(
  * @throws HoldfastError FILE_UNREADABLE, KEY_UNSUPPORTED, KEY_INVALID
  */
 export async function readPrivateKey(path: string, warn: (text: string) => void): Promise<KeyObject> {
+  // As AWS's own helper takes it. In a config file it has become a path.
+  const [handle] = /(?<=^|\/)handle:0x[\da-f]+$/i.exec(path) ?? []
+  if (handle !== undefined) {
+    throw new HoldfastError('KEY_UNSUPPORTED', `${handle} is a key of a TPM by its handle: ${TPM_WAY}`)
+  }
   const { bytes, mode } = await readSmallFile(path, 'private key file')
   if ((mode & 0o077) !== 0) warn(`others than its owner can read the private key ${path}: chmod 600 ${path}`)
   return parsePrivateKey(path, bytes)
@@ -106,12 +118,47 @@ function parsePrivateKey(path: string, pem: Buffer): KeyObject {
   try {
     return createPrivateKey(pem)
   } catch {
-    throw new HoldfastError(
-      'KEY_INVALID',
-      `${path} holds no private key in PEM (PKCS#8, PKCS#1 or SEC1): name the key file, not the certificate`,
-    )
+    throw explainKey(path, pem)
   } finally {
     pem.fill(0)
+  }
+}
+
+const TPM_WAY =
+  'a TPM is used through PKCS#11, with --module tpm2 and the --pkcs11-uri of a key that holdfast enroll or holdfast key generate makes'
+
+/** What a file is that holds no private key that can be used, and the way out. */
+function explainKey(path: string, bytes: Buffer): HoldfastError {
+  const text = bytes.toString('latin1')
+  if (text === '') return new HoldfastError('KEY_INVALID', `${path} is empty`)
+  if (text.includes('-----BEGIN TSS2 PRIVATE KEY-----')) {
+    return new HoldfastError('KEY_UNSUPPORTED', `${path} holds a key that only its TPM can use: ${TPM_WAY}`)
+  }
+  const what = isPkcs12(bytes)
+    ? 'is a PKCS#12 file: take the key out of it with openssl pkcs12 -nocerts -noenc -in FILE -out NEW'
+    : /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)
+      ? 'holds a private key that cannot be read: it is damaged, or neither PKCS#8 nor PKCS#1 nor SEC1'
+      : bytes[0] === DER_SEQUENCE && !isCertificate(bytes)
+        ? 'is in DER: convert it with openssl pkey -inform DER -in FILE -out NEW'
+        : 'holds no private key in PEM (PKCS#8, PKCS#1 or SEC1): name the key file, not the certificate'
+  return new HoldfastError('KEY_INVALID', `${path} ${what}`)
+}
+
+const DER_SEQUENCE = 0x30
+
+/** Begins with a sequence whose first element is version 3 and the second a sequence: RFC 7292 section 4. */
+function isPkcs12(bytes: Uint8Array): boolean {
+  const [tag, length = 0] = bytes
+  const start = 2 + (length > 0x80 ? length & 0x7f : 0)
+  return tag === DER_SEQUENCE && Buffer.from(bytes).toString('hex', start, start + 4) === '02010330'
+}
+
+function isCertificate(bytes: Uint8Array): boolean {
+  try {
+    parseCertificate(bytes)
+    return true
+  } catch {
+    return false
   }
 }
 

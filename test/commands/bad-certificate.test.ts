@@ -45,6 +45,13 @@ describe('holdfast credential-process', () => {
     return path(name)
   }
 
+  /** The good pair in one file. */
+  const pkcs12 = async (name: string) => {
+    const pair = ['-inkey', good.key, '-in', good.certificate]
+    await run('openssl', ['pkcs12', '-export', ...pair, '-out', path(name), '-passout', 'pass:canary'])
+    return path(name)
+  }
+
   /** Runs with a pair of files instead of the token. */
   const runWith = (changes: Record<string, string>, options: ProgramOptions = {}): Promise<ProgramResult> =>
     runHoldfast(
@@ -194,7 +201,8 @@ describe('holdfast credential-process', () => {
       ['that is a FIFO', () => fifo('fifo'), 'FILE_UNREADABLE', /not a regular file/],
       ['that is /dev/zero', async () => '/dev/zero', 'FILE_UNREADABLE', /not a regular file/],
       ['that is huge', () => huge('huge'), 'FILE_UNREADABLE', /larger than 1 MiB/],
-      ['that is empty', () => file('empty', ''), 'CERTIFICATE_INVALID', /empty holds something that is not/],
+      ['that is empty', () => file('empty', ''), 'CERTIFICATE_INVALID', /\/empty is empty/],
+      ['that is PKCS#12', () => pkcs12('c.p12'), 'CERTIFICATE_INVALID', /openssl pkcs12 -nokeys/],
       ['of words', () => file('words', 'certificate'), 'CERTIFICATE_INVALID', /words holds something/],
       [
         'of random bytes',
@@ -258,15 +266,34 @@ describe('holdfast credential-process', () => {
       ['that is a FIFO', () => fifo('fifo.key'), 'FILE_UNREADABLE', /not a regular file/],
       ['that is /dev/zero', async () => '/dev/zero', 'FILE_UNREADABLE', /not a regular file/],
       ['that is huge', () => huge('huge.key'), 'FILE_UNREADABLE', /larger than 1 MiB/],
-      ['that is empty', () => file('empty.key', ''), 'KEY_INVALID', /empty\.key holds no private key/],
+      ['that is empty', () => file('empty.key', ''), 'KEY_INVALID', /empty\.key is empty/],
       ['of words', () => file('words.key', 'canary-words'), 'KEY_INVALID', /words\.key holds no private key/],
       [
         'that is cut off',
         () => file('cut.key', key.privateKeyPem.slice(0, 99)),
         'KEY_INVALID',
-        /holds no private key/,
+        /cut\.key holds a private key that cannot be read: it is damaged/,
       ],
-      ['in DER', () => file('der.key', der()), 'KEY_INVALID', /in PEM/],
+      ['in DER', () => file('der.key', der()), 'KEY_INVALID', /openssl pkey -inform DER/],
+      [
+        'that holds the certificate in DER',
+        async () => file('der.pem', await edge.authority.issue(key.publicKey)),
+        'KEY_INVALID',
+        /not the certificate/,
+      ],
+      ['that is PKCS#12', () => pkcs12('edge.p12'), 'KEY_INVALID', /openssl pkcs12 -nocerts/],
+      [
+        'that only a TPM can use',
+        () => file('tss2.key', key.privateKeyPem.replaceAll('BEGIN ', 'BEGIN TSS2 ')),
+        'KEY_UNSUPPORTED',
+        /--module tpm2/,
+      ],
+      [
+        'that is a TPM’s handle',
+        async () => 'handle:0x81000001',
+        'KEY_UNSUPPORTED',
+        /^[^/]*handle:.*--module tpm2/,
+      ],
       ['that holds the certificate', async () => good.certificate, 'KEY_INVALID', /not the certificate/],
       ['with a public key', () => file('public.key', publicPem()), 'KEY_INVALID', /holds no private key/],
       ['that is encrypted', () => file('pkcs8.key', encrypted('pkcs8')), 'KEY_UNSUPPORTED', /is encrypted/],
