@@ -2,9 +2,10 @@
  * PKCS#11 URIs (RFC 7512): parser and formatter.
  *
  * Stricter than p11-kit where leniency hides mistakes (repeats, empty components, raw characters, text that
- * is not UTF-8), equal to it otherwise: white space is stripped (but inside a name refused), attribute names are lowercase, the older
- * spellings `objecttype`, `object-type`, `secretkey` and `pinfile` are read, and an attribute that is
- * not understood makes the URI match nothing. Matching is in pkcs11-match; no PIN file is read here.
+ * is not UTF-8), equal to it otherwise: white space is stripped (but inside a name it is refused, and so are blanks
+ * inside a value), attribute names are lowercase, the older spellings `objecttype`, `object-type`, `secretkey` and
+ * `pinfile` are read, and an attribute that is not understood makes the URI match nothing. Matching is in
+ * pkcs11-match; no PIN file is read here.
  */
 
 import { HoldfastError } from '../errors.js'
@@ -194,10 +195,13 @@ function decodeValue(
   if (swallowed !== -1) {
     throw fault(start + swallowed, 'a PIN attribute begins here, inside another value')
   }
+  // p11-kit strips it, too, and then finds no token that is called so. Where a line ends, white space is of the file that the URI is in.
+  const blank = text.slice(start, end).search(/(?<=\S)[ \t]+(?=\S)/)
   const bytes: number[] = []
   const positions: number[] = []
   for (let position = start; position < end; position++) {
     const character = text[position] ?? ''
+    if (position === start + blank) throw fault(position, 'a blank in a value is written %20')
     if (WHITE_SPACE.test(character)) continue
     positions.push(position)
     if (character === '%') {
