@@ -139,6 +139,13 @@ function createTokenKeySource(
 
 /** @throws HoldfastError URI_INVALID for URIs that no object can match */
 export function verifyMatchable(uris: readonly Pkcs11Uri[]): void {
+  const foreign = uris.find(({ type }) => type === 'secret-key' || type === 'data')
+  if (foreign !== undefined) {
+    throw new HoldfastError(
+      'URI_INVALID',
+      `the PKCS#11 URI says type=${foreign.type}, which is neither a private key nor a certificate: leave the type out`,
+    )
+  }
   const names = new Set(uris.flatMap(unmatchableAttributes))
   if (names.size === 0) return
   throw new HoldfastError(

@@ -107,6 +107,29 @@ describe('holdfast credential-process', () => {
         assertCredentials(await runHoldfast(args, { env: edge.env }))
       }))
 
+    it('says what there is instead of the certificate or the key that the URI names', () =>
+      withEdge({}, async (edge) => {
+        const named = async (id: string, ...more: string[]) => {
+          const uri = edge.uri.replace('id=%01', id)
+          return runHoldfast(flags(edge, ['--pkcs11-uri'], '--private-key', uri, ...more), { env: edge.env })
+        }
+        const there = /pkcs11:.*token=edge;id=%01;object=edge;type=/.source
+        const certificate = new RegExp(
+          `; an id in hexadecimal is written as id=%01, .*Certificates there: ${there}cert`,
+        )
+        assertFailure(
+          await named('id=01', '--certificate', edge.uri.replace('id=%01', 'id=01')),
+          'CERTIFICATE_NOT_FOUND',
+          4,
+          certificate,
+        )
+        const key = new RegExp(`; an id in hexadecimal is written as id=%01\\. Keys there: ${there}private`)
+        assertFailure(await named('id=01', '--certificate', edge.uri), 'KEY_NOT_FOUND', 4, key)
+        const slot =
+          /correct its label, or slot-id, .*Tokens present: token "edge" \(slot-id \d+, manufacturer/
+        assertFailure(await named('slot-id=77'), 'TOKEN_NOT_FOUND', 3, slot)
+      }))
+
     it('refuses to choose between two certificates, and lists their URIs', () =>
       withEdge({}, async (edge) => {
         const key = await edge.token.generateKey('P-256', { id: '02', label: 'other' })

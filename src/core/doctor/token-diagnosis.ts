@@ -8,7 +8,7 @@ import { formatTriesLeft, type PinSourceKind, verifyPinMayBeTried } from '../pin
 import type { KeyFacts, StoredCertificate, TokenFacts } from '../pkcs11/admin-protocol.js'
 import { matchesObject, matchesSlot, matchesToken } from '../pkcs11/pkcs11-match.js'
 import type { Pkcs11Uri } from '../pkcs11/pkcs11-uri.js'
-import { chooseKey, findEndEntity, formatList } from '../pkcs11/token-search.js'
+import { chooseKey, findEndEntity, formatList, hintAtHexId } from '../pkcs11/token-search.js'
 import { type Certificate, parseCertificate, signingAlgorithmOf } from '../x509/certificate.js'
 import { readCandidates } from '../x509/chain.js'
 import type { Examined, Trouble } from './diagnosis.js'
@@ -142,20 +142,15 @@ export function findTokenCertificate(
       ? uri
       : `${uri} (it cannot be read: delete it, and import it again)`,
   )
-  const hex = findHexId(uri, stored)
-  const hint =
-    hex === undefined ? '' : `; an id in hexadecimal is written as id=${hex.replaceAll(/../g, '%$&')}`
+  const hint = hintAtHexId(
+    uri,
+    stored.map(({ id }) => Buffer.from(id, 'hex')),
+  )
   const more = hidden ? ' (without a login; some tokens show more after one)' : ''
   throw new HoldfastError(
     'CERTIFICATE_NOT_FOUND',
     `no certificate in the token matches the PKCS#11 URI: correct its id or object${hint}, import the certificate, or give it as a file with certificate (--certificate). Certificates seen${more}: ${formatList(list)}`,
   )
-}
-
-/** The id of the URI if it is that of an object in hexadecimal, whose per cent signs were left out. */
-function findHexId({ id }: Pkcs11Uri, stored: readonly StoredCertificate[]): string | undefined {
-  const text = id && Buffer.from(id).toString('latin1').toLowerCase()
-  return stored.some((object) => object.id.toLowerCase() === text) ? text : undefined
 }
 
 /**
@@ -190,7 +185,7 @@ export function examineKey(
     } as const
     return { value: undefined, message: trouble.message, troubles: [trouble] }
   }
-  const { handle: key } = chooseKey(token, certificate, id, byId)
+  const { handle: key } = chooseKey(token, certificate, id, byId, { uri: keyUri, present: all })
   return {
     value: undefined,
     message: tell`${shown(key.type)}, ${shown(key.uri)}${key.isPrivate ? tell`` : tell` (its public half)`}`,

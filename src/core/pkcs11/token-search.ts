@@ -9,6 +9,7 @@ import { formatPrintable } from '../printable.js'
 import { type Certificate, formatSerial } from '../x509/certificate.js'
 import { compareKey, type PublicAttributes } from './key-match.js'
 import { formatObjectUri, type TokenInfo, unpad } from './pkcs11-match.js'
+import type { Pkcs11Uri } from './pkcs11-uri.js'
 
 /** A certificate object of a token. */
 export interface FoundCertificate {
@@ -38,6 +39,17 @@ export function formatList(items: readonly string[]): string {
   if (items.length === 0) return 'none'
   const more = items.length - MAX_LISTED
   return `${items.slice(0, MAX_LISTED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+}
+
+/**
+ * What to say where the URI has the id of an object in hexadecimal, without its per cent signs; else nothing.
+ * @param present ids of the objects that there are
+ */
+export function hintAtHexId({ id }: Pkcs11Uri, present: readonly Uint8Array[]): string {
+  const text = Buffer.from(id ?? []).toString('latin1')
+  const isMeant =
+    text !== '' && present.some((other) => Buffer.from(other).toString('hex') === text.toLowerCase())
+  return isMeant ? `; an id in hexadecimal is written as id=${text.replaceAll(/../g, '%$&')}` : ''
 }
 
 /**
@@ -74,6 +86,8 @@ export function findEndEntity(found: readonly FoundCertificate[]): FoundCertific
  * The private key of `certificate` among `found`. A key whose public attributes the token does not show is
  * taken if it is the only such key, or the only one with the certificate's own CKA_ID (`certificateId`): a
  * wrong guess cannot get out, because the signature is verified before it is sent.
+ * @param options.uri what was looked for, for a message
+ * @param options.present all private keys that there are, if they are known, for a message
  * @throws HoldfastError KEY_NOT_FOUND, KEY_MISMATCH, KEY_AMBIGUOUS
  */
 export function chooseKey<Handle>(
@@ -81,6 +95,7 @@ export function chooseKey<Handle>(
   certificate: Certificate,
   certificateId: Uint8Array | undefined,
   found: readonly FoundKey<Handle>[],
+  { uri = {}, present }: { uri?: Pkcs11Uri; present?: readonly FoundKey<Handle>[] } = {},
 ): FoundKey<Handle> {
   const list = (keys: readonly FoundKey<Handle>[]) =>
     formatList(keys.map(({ label, id }) => formatObjectUri(token, { type: 'private', label, id })))
@@ -102,9 +117,14 @@ export function chooseKey<Handle>(
     )
   }
   if (found.length === 0) {
+    const hint = hintAtHexId(
+      uri,
+      (present ?? []).map(({ id }) => id),
+    )
+    const there = present === undefined ? '' : `${hint}. Keys there: ${list(present)}`
     throw new HoldfastError(
       'KEY_NOT_FOUND',
-      `no private key in ${describeToken(token)} matches; check id and object of the key's URI`,
+      `no private key in ${describeToken(token)} matches; check id and object of the key's URI${there}`,
     )
   }
   throw new HoldfastError(

@@ -6,7 +6,13 @@
 import pkcs11js from 'pkcs11js'
 import { HoldfastError } from '../../core/errors.js'
 import { wantsLogin } from '../../core/pin/token-flags.js'
-import { matchesObject, matchesSlot, matchesToken, unpad } from '../../core/pkcs11/pkcs11-match.js'
+import {
+  formatObjectUri,
+  matchesObject,
+  matchesSlot,
+  matchesToken,
+  unpad,
+} from '../../core/pkcs11/pkcs11-match.js'
 import type { Pkcs11Uri } from '../../core/pkcs11/pkcs11-uri.js'
 import {
   chooseKey,
@@ -15,6 +21,7 @@ import {
   type FoundKey,
   findEndEntity,
   formatList,
+  hintAtHexId,
 } from '../../core/pkcs11/token-search.js'
 import { ATTESTATION_LABEL } from '../../core/pkcs11/touch-policy.js'
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.js'
@@ -27,23 +34,24 @@ function matching(tokens: readonly PresentToken[], uri: Pkcs11Uri): PresentToken
   return tokens.filter(({ info, slotInfo }) => matchesToken(uri, info) && matchesSlot(uri, slotInfo))
 }
 
-function describeAll(tokens: readonly PresentToken[]): string {
+function describeAll(tokens: readonly PresentToken[], withSlots = false): string {
   return formatList(
     tokens.map(
-      ({ info }) =>
-        `${describeToken(info)} (manufacturer ${JSON.stringify(unpad(info.manufacturer))}, serial ${JSON.stringify(unpad(info.serial))})`,
+      ({ info, slotInfo }) =>
+        `${describeToken(info)} (${withSlots ? `slot-id ${slotInfo.id}, ` : ''}manufacturer ${JSON.stringify(unpad(info.manufacturer))}, serial ${JSON.stringify(unpad(info.serial))})`,
     ),
   )
 }
 
-function tokenNotFound(tokens: readonly PresentToken[]): HoldfastError {
+function tokenNotFound(tokens: readonly PresentToken[], { slotId }: Pkcs11Uri): HoldfastError {
+  const hasSlot = slotId !== undefined
   const empty =
     tokens.length === 0
       ? ' (holdfast token list shows an empty one, too, and holdfast token init gives it a label)'
       : ''
   return new HoldfastError(
     'TOKEN_NOT_FOUND',
-    `no token is as it was named; plug it in, or correct its label, or token, serial, model and manufacturer of the PKCS#11 URI. Tokens present: ${describeAll(tokens)}${empty}`,
+    `no token is as it was named; plug it in, or correct its label, or ${hasSlot ? 'slot-id, ' : ''}token, serial, model and manufacturer of the PKCS#11 URI. Tokens present: ${describeAll(tokens, hasSlot)}${empty}`,
   )
 }
 
@@ -67,7 +75,7 @@ export async function findCertificate(
   sessions: Sessions,
 ): Promise<CertificateHit> {
   const candidates = matching(tokens, certificateUri)
-  if (candidates.length === 0) throw tokenNotFound(tokens)
+  if (candidates.length === 0) throw tokenNotFound(tokens, certificateUri)
   const hit = searchCertificate(candidates, certificateUri, sessions)
   if (hit !== undefined) return hit
   const [only, ...others] = candidates
@@ -77,9 +85,17 @@ export async function findCertificate(
     const hidden = searchCertificate([only], certificateUri, sessions)
     if (hidden !== undefined) return hidden
   }
+  const present = candidates.flatMap((token) => listCertificates(token, sessions))
+  const hint = hintAtHexId(
+    certificateUri,
+    present.map(({ id }) => id),
+  )
+  const list = formatList(
+    present.map(({ token, label, id }) => formatObjectUri(token, { type: 'cert', label, id })),
+  )
   throw new HoldfastError(
     'CERTIFICATE_NOT_FOUND',
-    `no certificate in ${describeAll(candidates)} matches the PKCS#11 URI: correct its id or object, import the certificate, or give it as a file with --certificate`,
+    `no certificate in ${describeAll(candidates)} matches the PKCS#11 URI: correct its id or object${hint}, import the certificate, or give it as a file with --certificate. Certificates there: ${list}`,
   )
 }
 
@@ -138,7 +154,7 @@ export function chooseKeyToken(
   const candidates = matching(tokens, keyUri)
   if (certificateToken !== undefined && candidates.includes(certificateToken)) return certificateToken
   const [only, ...others] = candidates
-  if (only === undefined) throw tokenNotFound(tokens)
+  if (only === undefined) throw tokenNotFound(tokens, keyUri)
   if (others.length > 0) {
     throw new HoldfastError(
       'TOKEN_AMBIGUOUS',
@@ -167,7 +183,8 @@ export function findKey(
     named.length === 0 && uri.object !== undefined && certificateId !== undefined
       ? keys.filter(({ id }) => Buffer.compare(id, certificateId) === 0)
       : named
-  return chooseKey(token.info, certificate, certificateId, byId)
+  const present = byId.length > 0 || uri.id === undefined ? keys : listKeys(sessions, token, undefined)
+  return chooseKey(token.info, certificate, certificateId, byId, { uri, present })
 }
 
 /** The private keys of a token, all or those with an id. */

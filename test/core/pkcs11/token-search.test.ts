@@ -12,6 +12,7 @@ import {
   type FoundKey,
   findEndEntity,
   formatList,
+  hintAtHexId,
 } from '../../../src/core/pkcs11/token-search.js'
 import { parseCertificate } from '../../../src/core/x509/certificate.js'
 import {
@@ -64,6 +65,15 @@ describe('formatList', () => {
   it('joins with commas, and calls nothing "none"', () => {
     assert.equal(formatList(['a', 'b']), 'a, b')
     assert.equal(formatList([]), 'none')
+  })
+})
+
+describe('hintAtHexId', () => {
+  it('is given only where the bytes of an id are the digits of one that is there', () => {
+    const hint = (id: string) => hintAtHexId({ id: Buffer.from(id) }, [Buffer.of(10, 241), Buffer.of()])
+    assert.equal(hint('0aF1'), '; an id in hexadecimal is written as id=%0a%F1')
+    for (const id of ['', '0', '0a', '0aF10', 'edge']) assert.equal(hint(id), '')
+    assert.equal(hintAtHexId({}, [Buffer.of(1)]), '')
   })
 })
 
@@ -224,7 +234,7 @@ describe('chooseKey', () => {
   it('says that there is no key', () => {
     assert.throws(() => choose([]), {
       code: 'KEY_NOT_FOUND',
-      message: /^no private key in token "edge" matches; check id and object/,
+      message: /^no private key in token "edge" matches; check id and object of the key's URI$/,
     })
   })
 
