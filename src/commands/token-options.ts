@@ -127,7 +127,7 @@ export const YES_OPTION = {
  * What `--token` and `--slot` mean; without them any token.
  * @throws HoldfastError URI_INVALID, USAGE
  */
-export function parseTokenUri({ token, slot }: TokenArguments): Pkcs11Uri {
+export function parseTokenUri({ token, slot }: Pick<TokenArguments, 'token' | 'slot'>): Pkcs11Uri {
   const uri: Pkcs11Uri = token === undefined ? {} : isPkcs11Uri(token) ? parsePkcs11Uri(token) : { token }
   if (slot === undefined) return uri
   if (!Number.isSafeInteger(slot) || slot < 0) {

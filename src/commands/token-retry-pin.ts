@@ -1,17 +1,20 @@
 /**
- * `holdfast token retry-pin [LABEL]`: a person says that a PIN which a token refused may be tried again.
+ * `holdfast token retry-pin [LABEL]`: a person says that a PIN which a token refused may be tried again. No token is looked at.
  */
 
 import type { Argv } from 'yargs'
 import { HoldfastError } from '../core/errors.js'
 import { stateDirectories } from '../core/pin/pin-record.js'
+import { matchesToken } from '../core/pkcs11/pkcs11-match.js'
 import { formatPrintable } from '../core/printable.js'
 import { forgetPinRecords } from '../io/pin-guard/pin-guard.js'
 import type { Context } from './context.js'
 import { report } from './report.js'
+import { parseTokenUri, TOKEN_OPTIONS } from './token-options.js'
 
 interface RetryPinArguments {
   readonly label?: string | undefined
+  readonly token?: string | undefined
   readonly stateDir?: string | undefined
   readonly json: boolean
 }
@@ -19,6 +22,11 @@ interface RetryPinArguments {
 export function builder(argv: Argv): Argv {
   return argv
     .positional('label', { type: 'string', describe: 'label of the token; without it, every token' })
+    .option('token', {
+      ...TOKEN_OPTIONS.token,
+      describe: 'the same, as other commands take it: a label, or a pkcs11: URI',
+    })
+    .option('pkcs11-module', { ...TOKEN_OPTIONS['pkcs11-module'], hidden: true })
     .option('state-dir', {
       type: 'string',
       requiresArg: true,
@@ -28,15 +36,26 @@ export function builder(argv: Argv): Argv {
     .example('holdfast token retry-pin edge', 'after the PIN of the token "edge" has been corrected')
 }
 
-/** Prints what was forgotten. @throws HoldfastError PIN_GUARD_UNAVAILABLE if a record cannot be removed or a folder not be trusted */
-export async function run({ label, stateDir, json }: RetryPinArguments, context: Context): Promise<void> {
+/**
+ * Prints what was forgotten.
+ * @throws HoldfastError USAGE, URI_INVALID, PIN_GUARD_UNAVAILABLE if a record cannot be removed or a folder not be trusted
+ */
+export async function run(
+  { label, token: named, stateDir, json }: RetryPinArguments,
+  context: Context,
+): Promise<void> {
+  if (label !== undefined && named !== undefined) {
+    throw new HoldfastError(
+      'USAGE',
+      'the token is named twice, by its label and with --token: once is enough',
+    )
+  }
+  const uri = parseTokenUri({ token: label ?? named })
   const directories = stateDirectories(context.env, context.uid, stateDir)
   const { forgotten, leftAlone } = await forgetPinRecords(
     directories,
     context.uid,
-    (record) =>
-      record === undefined ||
-      (record.state !== 'good' && (label === undefined || record.token.label === label)),
+    (record) => record === undefined || (record.state !== 'good' && matchesToken(uri, record.token)),
   )
   const lines = forgotten.map(({ path, record }) =>
     record === undefined

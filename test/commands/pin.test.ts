@@ -69,17 +69,22 @@ describe('a stored PIN', () => {
       const state = ['--state-dir', join(edge.token.directory, 'state')] as const
       const given = { flags: { [state[0]]: state[1] } }
       const { env, home } = await edge.prepare()
-      const retry = (label: string) => runHoldfast(['token', 'retry-pin', label, ...state], { env, home })
+      const retry = (...token: string[]) =>
+        runHoldfast(['token', 'retry-pin', ...token, ...state], { env, home })
       assertFailure(await edge.run(given), 'PIN_INCORRECT', 3, /the PIN came from file/)
       assertFailure(await edge.run(given), 'PIN_REFUSED_BEFORE', 3, /holdfast token retry-pin/)
       assert.match((await retry('other')).stdout, /^nothing is held/)
       assertFailure(await edge.run(given), 'PIN_REFUSED_BEFORE', 3)
-      const { stdout, status } = await retry('edge')
+      assert.match((await retry('--token', 'pkcs11:token=edge;serial=1')).stdout, /^nothing is held/)
+      assertFailure(await retry('edge', '--token', 'edge'), 'USAGE', 2, /named twice/)
+      assertFailure(await edge.run(given), 'PIN_REFUSED_BEFORE', 3)
+      const { stdout, status } = await retry('--token', 'pkcs11:token=edge', '--module', 'softhsm')
       assert.match(stdout, /^forgot the PIN from file \/.* for token "edge" \(refused\)\n$/)
       assert.equal(status, 0)
       assertFailure(await edge.run(given), 'PIN_INCORRECT', 3)
       assertFailure(await edge.run(given), 'PIN_REFUSED_BEFORE', 3)
       assert.equal(await edge.logins(), 2)
+      assert.match((await retry('edge')).stdout, /^forgot the PIN from file/)
     }))
 
   it('that is good is used again without writing anything', () =>

@@ -69,7 +69,10 @@ export function matchesSlot(uri: Pkcs11Uri, info: SlotInfo): boolean {
 }
 
 /** True if `token`, `manufacturer`, `model` and `serial` of the URI fit this token. */
-export function matchesToken(uri: Pkcs11Uri, info: TokenInfo): boolean {
+export function matchesToken(
+  uri: Pkcs11Uri,
+  info: Pick<TokenInfo, 'label' | 'manufacturer' | 'model' | 'serial'>,
+): boolean {
   return (
     unmatchableAttributes(uri).length === 0 &&
     same(uri.token, info.label) &&

@@ -225,7 +225,8 @@ async function settle<T>(
 
 function explainAbort(reason: unknown, doing: string): HoldfastError {
   if (reason instanceof HoldfastError && reason.code !== 'DEADLINE_EXCEEDED') return reason
-  return new HoldfastError('DEADLINE_EXCEEDED', `the time was up while ${doing}`, { cause: reason })
+  const limit = reason instanceof HoldfastError ? reason.message : 'the time was up'
+  return new HoldfastError('DEADLINE_EXCEEDED', `${limit} while ${doing}`, { cause: reason })
 }
 
 /** Time since then. performance.now() would do as well, but takes Node milliseconds to load. */

@@ -7,6 +7,9 @@ import { dirname, join, resolve } from 'node:path'
 import { formatPrintable } from '../../core/printable.js'
 import { describeFault, isMissing, makeFolder } from '../disk.js'
 
+/** S_ISVTX, which Node does not name: whoever can write the folder has files of his own in it. */
+const STICKY = 0o1000
+
 /** The records' own folder within a state folder. */
 const RECORDS_FOLDER = 'pin'
 
@@ -105,8 +108,12 @@ export function verifyFolder(path: string, uid: number, forbidden = 0): void {
   verifyOwner(path, stats.uid, uid)
   if (!stats.isDirectory()) throw new Error(`${formatPrintable(path)} is not a folder`)
   if (stats.mode & forbidden) {
-    const mend = forbidden === 0o077 ? 'go=' : 'go-w'
-    throw new Error(`${formatPrintable(path)} is open to others: chmod ${mend} ${formatPrintable(path)}`)
+    // A folder that is there for everybody, such as /tmp, must stay so.
+    const isShared = (stats.mode & STICKY) !== 0
+    const mend = isShared
+      ? 'name a folder of your own'
+      : `chmod ${forbidden === 0o077 ? 'go=' : 'go-w'} ${formatPrintable(path)}`
+    throw new Error(`${formatPrintable(path)} is open to others: ${mend}`)
   }
 }
 

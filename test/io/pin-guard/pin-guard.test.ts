@@ -349,6 +349,8 @@ describe('withPinGuard', () => {
     it('does not use a folder that others can write, nor its own one if they can even look into it', async () => {
       await chmod(state, 0o770)
       await refuses('PIN_GUARD_UNAVAILABLE', /chmod go-w .*\/state\b/)
+      await chmod(state, 0o1777)
+      await refuses('PIN_GUARD_UNAVAILABLE', /\/state is open to others: name a folder of your own/)
       await chmod(state, 0o755)
       await chmod(join(state, 'pin'), 0o755)
       await refuses('PIN_GUARD_UNAVAILABLE', /chmod go= .*\/state\/pin\b/)
