@@ -3,7 +3,7 @@
  */
 
 import type { Identity } from '../core/config/identity.js'
-import type { Examination, Examined, Outcome, Trouble } from '../core/doctor/diagnosis.js'
+import type { Examination, Examined, Outcome } from '../core/doctor/diagnosis.js'
 import { shown, tell } from '../core/doctor/told.js'
 import { HoldfastError } from '../core/errors.js'
 import {
@@ -47,24 +47,12 @@ function examineArns(identity: Identity): Examined<undefined> {
   return {
     value: undefined,
     message: tell`trust anchor, profile and role are in partition ${shown(partition)}, account ${shown(accountId)}, region ${shown(region)}`,
-    troubles: findRegionTroubles(identity.region, region),
   }
 }
 
 function required(text: string | undefined, key: string): string {
   if (text !== undefined) return text
   throw new HoldfastError('USAGE', `${key} is missing: add it to the identity, or give --${key}`)
-}
-
-function findRegionTroubles(named: string | undefined, region: string): Trouble[] {
-  if (named === undefined || named === region) return []
-  return [
-    {
-      status: 'warn',
-      message: tell`requests are signed for region ${shown(named)}, and the trust anchor is in ${shown(region)}`,
-      fix: tell`leave out region (--region)`,
-    },
-  ]
 }
 
 function examineRequest(session: Session): Examined<Session> {
