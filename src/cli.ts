@@ -86,6 +86,11 @@ const COMMANDS: readonly CommandEntry[] = [
     describe: 'Print a completion script for bash or zsh',
     load: () => import('./commands/completion.js'),
   },
+  {
+    command: 'version',
+    describe: 'Print the version',
+    load: () => import('./commands/version.js'),
+  },
 ]
 
 const TOKEN_COMMANDS: readonly CommandEntry[] = [
@@ -244,13 +249,27 @@ const GROUPS: readonly CommandGroup[] = [
   },
 ]
 
-/** Flags of aws_signing_helper that have no like here, and what to do instead. */
-const FOREIGN_FLAGS: ReadonlyMap<string, string> = new Map(
-  ['cert-selector', 'system-store-name', 'use-latest-expiring-certificate'].map((flag) => [
-    flag,
-    'there is no access to the certificate stores of Windows and macOS: name key and certificate in a token with --pkcs11-uri, or a file with --certificate',
-  ]),
-)
+const NO_STORE =
+  'there is no access to the certificate stores of Windows and macOS: name key and certificate in a token with --pkcs11-uri, or a file with --certificate'
+const NO_TPM_KEY =
+  'a TPM is used through PKCS#11: name its key with --module tpm2 and --pkcs11-uri, and its PIN with --pin-file'
+
+/** Flags and commands of aws_signing_helper that have no like here, and what to do instead. */
+const FOREIGN: ReadonlyMap<string, string> = new Map([
+  ['--cert-selector', NO_STORE],
+  ['--system-store-name', NO_STORE],
+  ['--use-latest-expiring-certificate', NO_STORE],
+  ['--tpm-key-password', NO_TPM_KEY],
+  [
+    '--pkcs8-password',
+    'encrypted key files are not read: put the key into a token, or decrypt it with openssl pkey',
+  ],
+  ['sign-string', 'there is no such command; holdfast doctor tries a key, with one session'],
+  [
+    'read-certificate-data',
+    'there is no such command; holdfast cert show FILE tells more, and for a token holdfast cert list',
+  ],
+])
 
 /**
  * Runs one command line (without node and script).
@@ -320,7 +339,9 @@ function toUsage(finding: string, args: readonly string[]): HoldfastError {
 }
 
 function explainUnknown(all: readonly string[]): string {
-  for (const [flag, instead] of FOREIGN_FLAGS) if (all.includes(flag)) return `--${flag}: ${instead}`
+  for (const [word, instead] of FOREIGN) {
+    if (all.includes(word.replace(/^--/, ''))) return `${word}: ${instead}`
+  }
   // yargs gives each flag a second time, in camel case.
   const names = all.filter((name) => !all.some((other) => other !== name && toCamelCase(other) === name))
   return `Unknown argument${names.length > 1 ? 's' : ''}: ${names.join(', ')}`

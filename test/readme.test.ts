@@ -209,14 +209,14 @@ describe('README.md', function () {
         const refused = await runHoldfast(['credential-process', flag, '1'])
         assert.match(
           refused.stderr,
-          new RegExp(`(?:Unknown argument.*|--)${flag.replace(/^--(no-)?/, '')}.*\\(USAGE\\)`),
+          new RegExp(`^holdfast: --${flag.replace(/^--(no-)?/, '')}: .*\\(USAGE\\)$`, 'm'),
         )
       }
-      const commands = /the commands ([^;]*);/.exec(missing!)![1]!
+      const commands = /the commands ([^:]*):/.exec(missing!)![1]!
       for (const command of inlineCode(commands)) {
         // One that is there after all may run for ever.
         const { stderr: said } = await runHoldfast([command], { timeoutMs: 10_000 })
-        assert.match(said, /Unknown argument.*\(USAGE\)/)
+        assert.match(said, new RegExp(`^holdfast: ${command}: there is no such command; .*\\(USAGE\\)$`, 'm'))
       }
     })
   })
