@@ -67,7 +67,7 @@ describe('holdfast consumer', () => {
     })
 
     for (const [title, args, says] of [
-      ['no consumer', ['edge'], /Not enough/],
+      ['no consumer', ['edge'], /<consumer> is missing/],
       ['a consumer that is a path', ['edge', '../app'], /"..\/app" cannot be the name of a consumer/],
       ['an identity that is a path', ['..', 'app'], /".." cannot be the name of an identity/],
       ['a user that is not there', ['edge', 'app', '--user', 'no-such-user'], /no user "no-such-user"/],
