@@ -34,11 +34,12 @@ export function describeToken(token: TokenInfo): string {
 
 const MAX_LISTED = 10
 
-/** A list for an error message; of a long one its beginning. */
+/** A list for an error message: what is there more than once is said once, and of a long one its beginning. */
 export function formatList(items: readonly string[]): string {
-  if (items.length === 0) return 'none'
-  const more = items.length - MAX_LISTED
-  return `${items.slice(0, MAX_LISTED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+  const distinct = [...new Set(items)]
+  if (distinct.length === 0) return 'none'
+  const more = distinct.length - MAX_LISTED
+  return `${distinct.slice(0, MAX_LISTED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
 }
 
 /**

@@ -76,35 +76,37 @@ export async function findCertificate(
 ): Promise<CertificateHit> {
   const candidates = matching(tokens, certificateUri)
   if (candidates.length === 0) throw tokenNotFound(tokens, certificateUri)
-  const hit = searchCertificate(candidates, certificateUri, sessions)
+  const list = () => candidates.flatMap((token) => listCertificates(token, sessions))
+  let present = list()
+  let hit = chooseCertificate(candidates, certificateUri, present)
   if (hit !== undefined) return hit
   const [only, ...others] = candidates
   // Some tokens show certificates only after login. With several tokens, a login would be a guess.
   if (only !== undefined && others.length === 0 && wantsLogin(only.info.flags)) {
     await sessions.login(only)
-    const hidden = searchCertificate([only], certificateUri, sessions)
-    if (hidden !== undefined) return hidden
+    present = list()
+    hit = chooseCertificate(candidates, certificateUri, present)
+    if (hit !== undefined) return hit
   }
-  const present = candidates.flatMap((token) => listCertificates(token, sessions))
   const hint = hintAtHexId(
     certificateUri,
     present.map(({ id }) => id),
   )
-  const list = formatList(
+  const there = formatList(
     present.map(({ token, label, id }) => formatObjectUri(token, { type: 'cert', label, id })),
   )
   throw new HoldfastError(
     'CERTIFICATE_NOT_FOUND',
-    `no certificate in ${describeAll(candidates)} matches the PKCS#11 URI: correct its id or object${hint}, import the certificate, or give it as a file with --certificate. Certificates there: ${list}`,
+    `no certificate in ${describeAll(candidates)} matches the PKCS#11 URI: correct its id or object${hint}, import the certificate, or give it as a file with --certificate. Certificates there: ${there}`,
   )
 }
 
-function searchCertificate(
+/** The one that is meant among all that these tokens have. */
+function chooseCertificate(
   tokens: readonly PresentToken[],
   uri: Pkcs11Uri,
-  sessions: Sessions,
+  all: readonly FoundCertificate[],
 ): CertificateHit | undefined {
-  const all = tokens.flatMap((token) => listCertificates(token, sessions))
   const hit = findEndEntity(
     all.filter((found) => matchesObject(uri, { type: 'cert', label: found.label, id: found.id })),
   )

@@ -65,6 +65,9 @@ describe('formatList', () => {
   it('joins with commas, and calls nothing "none"', () => {
     assert.equal(formatList(['a', 'b']), 'a, b')
     assert.equal(formatList([]), 'none')
+    assert.equal(formatList(['a', 'b', 'a']), 'a, b')
+    const many = Array.from({ length: 12 }, (_, index) => String(index))
+    assert.equal(formatList([...many, ...many]), '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more')
   })
 })
 
