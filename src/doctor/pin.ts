@@ -6,7 +6,6 @@
 import { resolve } from 'node:path'
 import type { Identity } from '../core/config/identity.js'
 import type { Examination, Examined, Outcome, Trouble } from '../core/doctor/diagnosis.js'
-import { wantsLogin } from '../core/doctor/token-diagnosis.js'
 import { quoted, shown, type Told, tell } from '../core/doctor/told.js'
 import { HoldfastError } from '../core/errors.js'
 import {
@@ -17,6 +16,7 @@ import {
   verifyPinLength,
 } from '../core/pin/pin.js'
 import { stateDirectories } from '../core/pin/pin-record.js'
+import { wantsLogin } from '../core/pin/token-flags.js'
 import type { TokenFacts } from '../core/pkcs11/admin-protocol.js'
 import { isExecutable, isOnPath } from '../io/executable.js'
 import { identifyToken } from '../io/module/tpm-store.js'
@@ -68,7 +68,7 @@ async function examineSource(
   token: TokenFacts,
   { env, uid }: PinSurroundings,
 ): Promise<Examined<PinIdentity | undefined>> {
-  if (!wantsLogin(token)) return { value: undefined, message: tell`the token wants none` }
+  if (!wantsLogin(token.flags)) return { value: undefined, message: tell`the token wants none` }
   const name = shown(formatPinSource(source))
   switch (source.kind) {
     case 'file':

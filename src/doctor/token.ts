@@ -15,10 +15,10 @@ import {
   type MeantTokens,
   type ObjectUris,
   type TokenCertificate,
-  wantsLogin,
 } from '../core/doctor/token-diagnosis.js'
 import { shown, tell } from '../core/doctor/told.js'
 import type { PinSource } from '../core/pin/pin.js'
+import { wantsLogin } from '../core/pin/token-flags.js'
 import type { ReplyOf } from '../core/pkcs11/admin-protocol.js'
 import { parsePkcs11Uri } from '../core/pkcs11/pkcs11-uri.js'
 import { readCertificates } from '../io/pem-file.js'
@@ -137,7 +137,7 @@ function checkLogin(
 ): Promise<Outcome<Objects>> {
   if (!around.login) return examination.skip('login', tell`left out, by --no-login`)
   return examination.check('login', needs, async ({ tokens, open }) => {
-    if (!wantsLogin(tokens.key)) return { value: open, message: tell`the token wants none` }
+    if (!wantsLogin(tokens.key.flags)) return { value: open, message: tell`the token wants none` }
     if (isAsked && around.session)
       return { value: open, message: tell`comes with the session, lest you be asked twice` }
     return { value: await listAll(administer, tokens, open), message: tell`the token has taken the PIN` }

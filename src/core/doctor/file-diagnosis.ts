@@ -3,7 +3,7 @@
  * (configuration, module, PIN) are judged where they are read; here are all others.
  */
 
-import { formatPathRisk, type PathRisk } from '../path-trust.js'
+import { formatPathRisk, isGroupOfOthers, type PathRisk } from '../path-trust.js'
 import type { Trouble } from './diagnosis.js'
 import { shown, type Told, tell } from './told.js'
 
@@ -29,10 +29,10 @@ export function findFileTroubles(
   if (owner !== 0 && owner !== uid) {
     troubles.push(warn(tell`${file} belongs to uid ${owner}`, tell`chown ${uid} ${shown(path)}`))
   }
-  const isGroupOfOthers = gid !== 0 && gid !== uid
-  const isWritable = (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && isGroupOfOthers)
+  const isOthers = isGroupOfOthers(gid, uid)
+  const isWritable = (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && isOthers)
   if (isWritable) troubles.push(warn(tell`others can change ${file}`, tell`chmod go-w ${shown(path)}`))
-  const isReadable = (mode & 0o004) !== 0 || ((mode & 0o040) !== 0 && isGroupOfOthers)
+  const isReadable = (mode & 0o004) !== 0 || ((mode & 0o040) !== 0 && isOthers)
   if (isSecret && isReadable) {
     troubles.push(warn(tell`others can read ${file}`, tell`chmod 600 ${shown(path)}`))
   }

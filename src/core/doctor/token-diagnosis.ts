@@ -5,6 +5,7 @@
 
 import { HoldfastError } from '../errors.js'
 import { formatTriesLeft, type PinSourceKind, verifyPinMayBeTried } from '../pin/pin.js'
+import { wantsLogin } from '../pin/token-flags.js'
 import type { KeyFacts, StoredCertificate, TokenFacts } from '../pkcs11/admin-protocol.js'
 import { matchesObject, matchesSlot, matchesToken } from '../pkcs11/pkcs11-match.js'
 import type { Pkcs11Uri } from '../pkcs11/pkcs11-uri.js'
@@ -13,8 +14,6 @@ import { type Certificate, parseCertificate, signingAlgorithmOf } from '../x509/
 import { readCandidates } from '../x509/chain.js'
 import type { Examined, Trouble } from './diagnosis.js'
 import { listed, quoted, shown, tell } from './told.js'
-
-const CKF_LOGIN_REQUIRED = 0x4
 
 /** The URIs of an identity's objects. Without one for the certificate that is in a file. */
 export interface ObjectUris {
@@ -91,17 +90,12 @@ export function examineTokenFlags({ flags, label }: TokenFacts, pin: PinSourceKi
     tries === undefined
       ? []
       : [{ status: 'warn', message: shown(tries), fix: tell`log in once with the right PIN` }]
-  const wants = wantsLogin({ flags }) ? tell`a login` : tell`no login`
+  const wants = wantsLogin(flags) ? tell`a login` : tell`no login`
   return {
     value: undefined,
     message: tell`the token wants ${wants}, and its PIN is neither locked nor to be changed`,
     troubles,
   }
-}
-
-/** True if the token does nothing with a key before a login. */
-export function wantsLogin({ flags }: Pick<TokenFacts, 'flags'>): boolean {
-  return (flags & CKF_LOGIN_REQUIRED) !== 0
 }
 
 /** A certificate and, if it is in a token, its CKA_ID. */
